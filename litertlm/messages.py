@@ -1,0 +1,231 @@
+"""What is said in a conversation: frozen values without behaviour.
+
+A :class:`Message` is a role and parts. Replies, chunks, usage and timings are what a turn gives back. Nothing
+here knows an engine, a file format or a template.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy.typing
+    import PIL.Image
+
+__all__ = [
+    "Audio",
+    "AudioSource",
+    "Chunk",
+    "FinishReason",
+    "Image",
+    "ImageSource",
+    "Message",
+    "Part",
+    "Reply",
+    "Role",
+    "Text",
+    "Timings",
+    "ToolCall",
+    "ToolResult",
+    "Usage",
+]
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls"]
+"""Why a reply ended: the model stopped, a token limit or the context's end cut it, or it calls tools."""
+
+ImageSource: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | PIL.Image.Image "
+    "| numpy.typing.NDArray[Any]"
+)
+AudioSource: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | numpy.typing.NDArray[Any]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture for the model to look at.
+
+    Args:
+        source: A path, the bytes of an image file, an open binary file, a ``data:`` URL, a PIL image, or an
+            array of shape (height, width), (height, width, 3) or (height, width, 4): ``uint8`` 0..255, or
+            floating point 0..1. Anything Pillow reads is accepted. It is read when the message is sent;
+            ``chat.history`` holds the encoded bytes from then on.
+    """
+
+    source: ImageSource
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A recording for the model to listen to.
+
+    Args:
+        source: A path, the bytes of an audio file, an open binary file, a ``data:`` URL, or an array of
+            samples of shape (frames,) or (frames, channels): floating point -1..1 or integers of full range.
+            Anything soundfile reads is accepted.
+        sample_rate: Frames per second; required for an array, read from the file otherwise.
+    """
+
+    source: AudioSource
+    sample_rate: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model asks for a tool to be run.
+
+    Attributes:
+        id: Unique within the conversation; a :class:`ToolResult` refers to it.
+        name: The tool's name, as the model wrote it; not checked against the declared tools.
+        arguments: What the model passes, by parameter name.
+    """
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool gave back: any JSON value."""
+
+    call_id: str
+    name: str
+    result: Any
+
+
+Part: TypeAlias = Text | Image | Audio | ToolCall | ToolResult
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """The text parts, concatenated."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls among the parts."""
+        return tuple(part for part in self.parts if isinstance(part, ToolCall))
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens counted by the engine, for one turn or added up over several.
+
+    Attributes:
+        prompt_tokens: Prefilled in the turn: the new message, and what the template adds around it.
+        completion_tokens: Decoded in the turn, the stop token included.
+        reused_tokens: Already in the KV cache before the turn, so not computed again.
+        media_tokens: The part of ``prompt_tokens`` that images and audio took.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reused_tokens: int = 0
+    media_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens computed: prompt and completion."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.reused_tokens + other.reused_tokens,
+            self.media_tokens + other.media_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long a turn took, in seconds on the monotonic clock.
+
+    Attributes:
+        queued: Waited for other chats of the same client.
+        time_to_first_token: From being submitted to the first text; includes the prefill.
+        total: From being submitted to the end.
+        prefill_tokens_per_second: As the engine measured it, 0.0 when it did not.
+        decode_tokens_per_second: Likewise.
+    """
+
+    queued: float = 0.0
+    time_to_first_token: float = 0.0
+    total: float = 0.0
+    prefill_tokens_per_second: float = 0.0
+    decode_tokens_per_second: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model answered in one turn. ``str(reply)`` is its text.
+
+    Attributes:
+        text: The answer, without thinking.
+        thinking: The thinking channel's text, "" when there was none.
+        tool_calls: Tools that the model wants to be run, in its order.
+        finish_reason: Why it ended.
+        usage: Tokens of this turn.
+        timings: Seconds and rates of this turn.
+        raw: What the engine delivered, for debugging: one JSON document a line, in the engine's own form.
+    """
+
+    text: str
+    thinking: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: FinishReason = "stop"
+    usage: Usage = Usage()
+    timings: Timings = Timings()
+    raw: str = field(default="", repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_markdown_(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a streamed reply; ``text`` may be empty.
+
+    Attributes:
+        text: Text of the answer.
+        thinking: Text of the thinking channel.
+        tool_calls: Complete tool calls.
+        reply: The whole reply; set on the last chunk only.
+    """
+
+    text: str = ""
+    thinking: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    reply: Reply | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether this is the last chunk."""
+        return self.reply is not None
+
+    def __str__(self) -> str:
+        return self.text
