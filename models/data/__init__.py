@@ -1,0 +1,1 @@
+"""Seeded generators of everything the model is trained and tested on."""
