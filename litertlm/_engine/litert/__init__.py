@@ -1,0 +1,5 @@
+"""The official LiteRT-LM library behind the engine seam."""
+
+from litertlm._engine.litert.engine import LiteRtEngine
+
+__all__ = ["LiteRtEngine"]

@@ -1,0 +1,194 @@
+"""A conversation of the official library, with the state handling that it lacks.
+
+The library cannot rewind, and a conversation is dead after any failed or cancelled turn. A mark is therefore a
+clone, which is copy-on-write and costs nothing until the two diverge; rewinding swaps the clone in. Where a
+library cannot clone, a mark is the list of messages, and rewinding prefills them again.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from litertlm._engine.handle import Handle
+from litertlm._engine.lib import check, ffi, lib, native_text, new_error, python_text
+from litertlm._engine.litert import wire
+from litertlm._engine.litert.turn import LiteRtTurn
+from litertlm._engine.seam import Preface
+from litertlm.errors import DeadlineExceeded
+from litertlm.messages import Audio, Image, Message
+from litertlm.options import TurnOptions
+
+if TYPE_CHECKING:
+    from litertlm._engine.litert.engine import LiteRtEngine
+
+__all__ = ["LiteRtConversation"]
+
+# One image or recording is framed by two marker tokens.
+FRAME_TOKENS = 2
+AUDIO_TOKENS_PER_SECOND = 25
+
+
+class LiteRtMark:
+    """Implements :class:`litertlm._engine.seam.Mark`."""
+
+    def __init__(self, token_count: int, said: tuple[Message, ...], clone: Handle | None) -> None:
+        self.token_count = token_count
+        self.said = said
+        self.clone = clone
+
+    def close(self) -> None:
+        """Forget it. Idempotent."""
+        if self.clone is not None:
+            self.clone.close()
+
+
+class LiteRtConversation:
+    """Implements :class:`litertlm._engine.seam.Conversation`."""
+
+    def __init__(self, engine: LiteRtEngine, preface: Preface, *, clone_of: LiteRtMark | None = None) -> None:
+        self.engine = engine
+        self._preface = preface
+        self._call_numbers = itertools.count(1)
+        # What the KV cache holds beyond the preface; only a library without clones needs it.
+        self._said: tuple[Message, ...] = clone_of.said if clone_of else ()
+        self._token_count = clone_of.token_count if clone_of else 0
+        self.handle = (clone_of and clone_of.clone) or self._create(preface.messages + self._said)
+
+    @property
+    def token_count(self) -> int:
+        """Tokens in the KV cache, as of the last turn."""
+        return self._token_count
+
+    def count(self, message: Message) -> int:
+        """Tokens that sending ``message`` would prefill; an upper bound with media."""
+        rendered = self.render(message)
+        tokens = len(self.engine.tokenize(rendered)) + sum(self._media_tokens(part) for part in message.parts)
+        # The engine puts the start token before the very first prefill.
+        return tokens + (self._token_count == 0)
+
+    def render(self, message: Message) -> str:
+        """The text that sending ``message`` would prefill, media as their placeholders."""
+        text = native_text(wire.dump(wire.message_to_wire(message, with_media=False)), "message")
+        out, error = ffi.new("char **"), new_error()
+        with self.handle.using() as conversation:
+            check(lib.ltlm_conversation_render(conversation, text, out, error), error)
+        try:
+            return python_text(out[0])
+        finally:
+            lib.ltlm_string_free(out[0])
+
+    def start(self, message: Message, options: TurnOptions) -> LiteRtTurn:
+        """Start a turn when the engine is free."""
+        text = native_text(wire.dump(wire.message_to_wire(message)), "message")
+        has_media = any(isinstance(part, Image | Audio) for part in message.parts)
+        text_tokens = len(self.engine.tokenize(self.render(message))) if has_media else None
+        turn = LiteRtTurn(self, message, text_tokens, options)
+        try:
+            turn.queued = self.engine.queue.enter(turn, options.timeout)
+        except TimeoutError:
+            raise DeadlineExceeded(options.timeout or 0) from None
+        try:
+            turn.submit(text)
+        except BaseException:
+            self.engine.queue.leave(turn)
+            raise
+        return turn
+
+    def mark(self) -> LiteRtMark:
+        """Remember this state."""
+        clone = None
+        if self.engine.info.can_fork:
+            out, error = ffi.new("ltlm_conversation **"), new_error()
+            with self.engine.queue.idle(), self.handle.using() as conversation:
+                check(lib.ltlm_conversation_clone(conversation, out, error), error)
+            clone = self._own(out[0])
+        return LiteRtMark(self._token_count, self._said, clone)
+
+    def rewind(self, mark: LiteRtMark) -> None:
+        """Go back to ``mark``."""
+        dead = self.handle
+        self.handle = mark.clone or self._create(self._preface.messages + mark.said)
+        self._said, self._token_count = mark.said, mark.token_count
+        mark.clone = None
+        dead.close()
+
+    def fork(self) -> LiteRtConversation:
+        """An independent conversation in the same state."""
+        return LiteRtConversation(self.engine, self._preface, clone_of=self.mark())
+
+    def close(self) -> None:
+        """Free the KV cache. Idempotent."""
+        self.handle.close()
+
+    def settled(self, said: tuple[Message, ...], token_count: int) -> None:
+        """A turn has ended well: what the KV cache holds now."""
+        self._said += said
+        self._token_count = token_count
+
+    def new_call_id(self) -> str:
+        """An id for a tool call, unique in this conversation."""
+        return f"call_{next(self._call_numbers)}"
+
+    def _own(self, pointer: Any) -> Handle:
+        return Handle("chat", pointer, self.engine.discard, self.engine.handle)
+
+    def _create(self, messages: tuple[Message, ...]) -> Handle:
+        values = {"thinking": {None: 0, True: 1, False: -1}[self._preface.thinking]}
+        out, error = ffi.new("ltlm_conversation **"), new_error()
+        with self._native_options(messages, values) as options:
+            with self.engine.queue.idle(), self.engine.handle.using() as engine:
+                check(lib.ltlm_conversation_create(engine, options, out, error), error)
+        return self._own(out[0])
+
+    @contextmanager
+    def _native_options(self, messages: tuple[Message, ...], values: dict[str, Any]) -> Iterator[Any]:
+        """The C options struct; its strings live as long as the block."""
+        system = messages[0] if messages and messages[0].role == "system" else None
+        rest = [wire.message_to_wire(message) for message in messages if message is not system]
+        strings: dict[str, Any] = {
+            # Bare text that happens to parse as JSON would be taken as JSON.
+            "system_json": wire.message_to_wire(system)["content"] if system else None,
+            "messages_json": rest or None,
+            "tools_json": wire.tools_to_wire(self._preface.tools) or None,
+            "extra_context_json": (
+                None if self._preface.thinking is None else {"enable_thinking": self._preface.thinking}
+            ),
+        }
+        kept = {
+            name: ffi.new("char[]", native_text(wire.dump(value), name.removesuffix("_json")))
+            for name, value in strings.items()
+            if value is not None
+        }
+        yield ffi.new("ltlm_conversation_options *", {**values, **kept, "sampler": self._native_sampler()})
+
+    def _native_sampler(self) -> dict[str, Any]:
+        """Every field set: an unset one would be the engine's idea of a default, which is greedy."""
+        asked, model = self._preface.sampler, self.engine.options.sampler
+        temperature = asked.temperature if asked.temperature is not None else model.temperature
+        greedy = temperature == 0
+        return {
+            "set": True,
+            "top_k": 1 if greedy else (asked.top_k if asked.top_k is not None else model.top_k),
+            "top_p": asked.top_p if asked.top_p is not None else model.top_p,
+            # Greedy is top-k 1: at temperature 0 the engine would divide by it.
+            "temperature": 1.0 if greedy else temperature,
+            "seed": asked.seed if asked.seed is not None else model.seed,
+        }
+
+    def _media_tokens(self, part: object) -> int:
+        """Tokens that a medium takes beyond its placeholder, at most."""
+        match part:
+            case Image():
+                return self.engine.options.image_tokens + FRAME_TOKENS
+            case Audio(bytes() as data):
+                with wave.open(io.BytesIO(data)) as recording:
+                    seconds = recording.getnframes() / recording.getframerate()
+                return int(seconds * AUDIO_TOKENS_PER_SECOND) + 1 + FRAME_TOKENS
+            case _:
+                return 0
+

@@ -1,0 +1,196 @@
+"""A model loaded by the official library."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from litertlm._engine.handle import Handle
+from litertlm._engine.lib import Library, check, ffi, lib, native_text, new_error, python_text
+from litertlm._engine.litert.conversation import LiteRtConversation
+from litertlm._engine.log import listening
+from litertlm._engine.seam import EngineInfo, Preface
+from litertlm._engine.turns import TurnQueue
+from litertlm.errors import BackendUnavailable, EngineError, LiteRTLMError
+from litertlm.options import Sampler
+
+__all__ = ["LiteRtEngine", "LoadOptions"]
+
+NO_CACHE = ":nocache"
+SUFFIX = ".litertlm"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """What a model is loaded with, everything decided.
+
+    Attributes:
+        path: The model file, for messages.
+        descriptor: An open descriptor of it, borrowed.
+        backend: ``"cpu"`` or ``"gpu"``.
+        vision_backend: Likewise; None leaves the vision encoder out.
+        audio_backend: Likewise.
+        threads: CPU threads, >= 1.
+        max_tokens: Context length wanted; None: the model's.
+        max_context: The context length that results, None when unknown.
+        cache_dir: Folder for weight caches; None: none are kept.
+        sampler: The model's own sampler defaults, every field set.
+        image_tokens: Most tokens that one image takes.
+    """
+
+    path: str
+    descriptor: int
+    backend: str
+    vision_backend: str | None
+    audio_backend: str | None
+    threads: int
+    max_tokens: int | None
+    max_context: int | None
+    cache_dir: str | None
+    sampler: Sampler
+    image_tokens: int
+
+
+class LiteRtEngine:
+    """Implements :class:`litertlm._engine.seam.Engine`."""
+
+    def __init__(self, library: Library, options: LoadOptions) -> None:
+        self.library = library
+        self.options = options
+        self.queue = TurnQueue()
+        self._dead: deque[Any] = deque()
+        self.handle = Handle("client", _load(library, options), self._delete)
+        self.info = EngineInfo(
+            engine="litert",
+            library=library.path,
+            library_version=library.version,
+            backend=options.backend,
+            vision_backend=options.vision_backend,
+            audio_backend=options.audio_backend,
+            threads=options.threads,
+            max_context=options.max_context,
+            cache_dir=options.cache_dir,
+            can_fork=library.can(lib.LTLM_CAN_CLONE),
+        )
+
+    def open(self, preface: Preface) -> LiteRtConversation:
+        """A new conversation; nothing is prefilled before its first turn."""
+        return LiteRtConversation(self, preface)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of ``text``, no start token added."""
+        native, error, out = native_text(text, "text"), new_error(), ffi.new("ltlm_tokens *")
+        with self.handle.using() as engine:
+            check(lib.ltlm_engine_tokenize(engine, native, out, error), error)
+        try:
+            return list(ffi.unpack(out.ids, out.count)) if out.count else []
+        finally:
+            lib.ltlm_tokens_clear(out)
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """Text of token ids; unknown ids give nothing, incomplete characters U+FFFD."""
+        error, out = new_error(), ffi.new("char **")
+        with self.handle.using() as engine:
+            check(lib.ltlm_engine_detokenize(engine, ffi.new("int32_t[]", list(ids)), len(ids), out, error), error)
+        try:
+            return python_text(out[0])
+        finally:
+            lib.ltlm_string_free(out[0])
+
+    def close(self) -> None:
+        """Cancel what runs, close the conversations, free the model. Idempotent."""
+        self.handle.close()
+
+    def discard(self, conversation: Any) -> None:
+        """Free a native conversation as soon as the engine is idle.
+
+        Deleting one waits inside native code while any generation runs, and this may be called from a
+        destructor at any moment; so it only notes the pointer here unless the engine is idle now.
+        """
+        self._dead.append(conversation)
+        if self.queue.try_enter(self):
+            try:
+                self.bury()
+            finally:
+                self.queue.leave(self)
+
+    def bury(self) -> None:
+        """Free the discarded conversations. Only while the engine is idle and held by the caller."""
+        while True:
+            try:
+                pointer = self._dead.popleft()
+            except IndexError:
+                return
+            error = new_error()
+            check(lib.ltlm_conversation_delete(pointer, error), error)
+
+    def settle_if_over(self) -> bool:
+        """As holder of the queue, for the short time of :meth:`discard`."""
+        return False
+
+    def _delete(self, engine: Any) -> None:
+        error = new_error()
+        with self.queue.idle():
+            self.bury()
+            check(lib.ltlm_engine_delete(engine, error), error)
+
+
+def _load(library: Library, options: LoadOptions) -> Any:
+    """The native engine."""
+    # The first attempt is silent. The engine tells why a load failed only to its log, and only at a level that
+    # prints; so a failed load is tried once more with the log on.
+    try:
+        return _create(library, options)
+    except LiteRTLMError as silent:
+        with listening(library) as log:
+            try:
+                return _create(library, options)
+            except LiteRTLMError as spoken:
+                failure = spoken if str(spoken) else silent
+    raise _explain(failure, log.text, log.reason, options) from None
+
+
+def _create(library: Library, options: LoadOptions) -> Any:
+    strings = {
+        "backend": options.backend,
+        "vision_backend": options.vision_backend,
+        "audio_backend": options.audio_backend,
+        "cache_dir": options.cache_dir or NO_CACHE,
+    }
+    values: dict[str, Any] = {
+        "fd": -1,
+        "threads": options.threads,
+        "max_tokens": options.max_tokens or 0,
+        "benchmark": library.can(lib.LTLM_CAN_BENCHMARK),
+    }
+    # The engine knows a model by its suffix, and keeps a weight cache only for a file that it opened by name.
+    if options.path.endswith(SUFFIX):
+        values["path"] = ffi.new("char[]", os.fsencode(options.path))
+    else:
+        values["fd"] = os.dup(options.descriptor)
+    values |= {name: ffi.new("char[]", native_text(text, name)) for name, text in strings.items() if text}
+    out, error = ffi.new("ltlm_engine **"), new_error()
+    check(lib.ltlm_engine_create(library.pointer, ffi.new("ltlm_engine_options *", values), out, error), error)
+    return out[0]
+
+
+def _explain(failure: LiteRTLMError, log: str, reason: str, options: LoadOptions) -> LiteRTLMError:
+    """The exception for a failed load, from the engine's status and its log."""
+    words = reason or failure.message
+    if options.backend == "gpu" or "gpu" in (options.vision_backend, options.audio_backend):
+        return BackendUnavailable(
+            f"The model cannot be loaded on the GPU: {words}",
+            backend="gpu",
+            hint="Use backend='cpu', or install a Vulkan driver; `litertlm doctor` shows what is found.",
+        )
+    if isinstance(failure, EngineError):
+        return EngineError(
+            f"{options.path}: the engine cannot load this model: {words}",
+            code=failure.code,
+            log=log,
+            hint="`litertlm doctor MODEL` tries it in a process of its own and shows the engine's log.",
+        )
+    return failure

@@ -1,0 +1,210 @@
+"""What a good engine can do, whichever one it is.
+
+An engine opens conversations. A conversation holds a KV cache: it starts turns, marks its state, rewinds to a
+mark, forks, counts and renders. A turn is taken from in batches until it has ended. An adapter makes up for
+what its engine lacks. Nothing here mentions JSON, templates in text form or native handles.
+
+Threads: an engine may be used from any thread, a conversation and its turn from one thread at a time, except
+``Turn.cancel``, which any thread may call at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from litertlm.errors import LiteRTLMError
+from litertlm.messages import Message, Timings, ToolCall
+from litertlm.options import Sampler, TurnOptions
+
+__all__ = ["Conversation", "Delta", "Engine", "EngineInfo", "Mark", "Preface", "ToolSpec", "Turn", "TurnEnd"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What really runs.
+
+    Attributes:
+        engine: ``"litert"``.
+        library: The engine library's file.
+        library_version: Its version, "" when unknown.
+        backend: Where the text model runs.
+        vision_backend: Where images are encoded; None: nowhere.
+        audio_backend: Where sound is encoded; None: nowhere.
+        threads: CPU threads of the text model.
+        max_context: Context length in tokens, None when the model does not say.
+        cache_dir: Where weight caches are kept, None when nowhere.
+        can_fork: Whether marks and forks are cheap clones; otherwise they replay the messages.
+    """
+
+    engine: str
+    library: str
+    library_version: str
+    backend: str
+    vision_backend: str | None
+    audio_backend: str | None
+    threads: int
+    max_context: int | None
+    cache_dir: str | None
+    can_fork: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as the model sees it; ``parameters`` is a JSON schema of type object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Preface:
+    """What a conversation starts from.
+
+    Attributes:
+        messages: Earlier messages, their media already encoded; a system message first, if any.
+        tools: Declared to the model.
+        sampler: Unset fields are the model's.
+        thinking: Whether the model may think first; None: the template's default.
+    """
+
+    messages: tuple[Message, ...] = ()
+    tools: tuple[ToolSpec, ...] = ()
+    sampler: Sampler = Sampler()
+    thinking: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of what the model says."""
+
+    text: str = ""
+    thinking: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnd:
+    """How a turn ended.
+
+    Attributes:
+        error: Why it failed, None when it did not. A failed turn leaves the conversation unusable until it is
+            rewound to a mark from before the turn.
+        cut: Whether a token limit or the end of the context stopped it.
+        prompt_tokens: Prefilled.
+        completion_tokens: Decoded, the stop token included.
+        media_tokens: The part of ``prompt_tokens`` that images and sound took.
+        token_count: In the KV cache afterwards.
+        timings: Seconds and rates.
+        raw: What the engine delivered, one JSON document a line.
+    """
+
+    error: LiteRTLMError | None
+    cut: bool
+    prompt_tokens: int
+    completion_tokens: int
+    media_tokens: int
+    token_count: int
+    timings: Timings
+    raw: str
+
+
+class Turn(Protocol):
+    """One turn in progress."""
+
+    def take(self, timeout: float | None) -> Sequence[Delta]:
+        """What has come since the last take.
+
+        Waits up to ``timeout`` seconds (None: without limit) for something to come, and returns an empty
+        sequence if nothing did. After the last delta, ``end`` is set.
+        """
+        ...
+
+    @property
+    def end(self) -> TurnEnd | None:
+        """How the turn ended; None while it runs."""
+        ...
+
+    def cancel(self) -> None:
+        """Ask it to stop; it still has to be taken from until it ends. Any thread, any time."""
+        ...
+
+    def close(self) -> None:
+        """Stop it if it runs, wait until the engine has let go of it, and free it. Idempotent."""
+        ...
+
+
+class Mark(Protocol):
+    """A state of a conversation to come back to."""
+
+    def close(self) -> None:
+        """Forget it. Idempotent; a rewind uses it up as well."""
+        ...
+
+
+class Conversation(Protocol):
+    """A KV cache and what was said in it."""
+
+    @property
+    def token_count(self) -> int:
+        """Tokens in the KV cache; 0 before the first turn, as the preface is prefilled with it."""
+        ...
+
+    def count(self, message: Message) -> int:
+        """Tokens that sending ``message`` would prefill; exact for text, an upper bound with media."""
+        ...
+
+    def render(self, message: Message) -> str:
+        """The text that sending ``message`` would prefill, media as their placeholders."""
+        ...
+
+    def start(self, message: Message, options: TurnOptions) -> Turn:
+        """Start a turn; its media are already encoded. May wait for other conversations' turns.
+
+        Raises:
+            LiteRTLMError: It did not start, and nothing changed.
+        """
+        ...
+
+    def mark(self) -> Mark:
+        """Remember this state; cheap where the engine can clone."""
+        ...
+
+    def rewind(self, mark: Mark) -> None:
+        """Go back to a state marked on this conversation, whatever has happened to it since."""
+        ...
+
+    def fork(self) -> Conversation:
+        """An independent conversation in the same state."""
+        ...
+
+    def close(self) -> None:
+        """Free the KV cache. Idempotent."""
+        ...
+
+
+class Engine(Protocol):
+    """A loaded model."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """What really runs."""
+        ...
+
+    def open(self, preface: Preface) -> Conversation:
+        """A new conversation."""
+        ...
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of ``text``, no start token added."""
+        ...
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """Text of token ids."""
+        ...
+
+    def close(self) -> None:
+        """Free the model, conversations first. Idempotent."""
+        ...
