@@ -292,6 +292,9 @@ int32_t ltlm_session_score(ltlm_session *session, const char *target, float *tot
 
 void ltlm_scores_free(float *scores);
 
+/* As ltlm_conversation_turn_counts. */
+int32_t ltlm_session_turn_counts(ltlm_session *session, ltlm_turn_counts *out, ltlm_error *err);
+
 /* cdef-end */
 
 #endif /* LTLM_H */
