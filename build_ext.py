@@ -13,7 +13,16 @@ from pathlib import Path
 from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent
-SOURCES = ("status.c", "stream.c", "litert/loader.c", "litert/engine.c", "litert/conversation.c", "litert/session.c")
+SOURCES = (
+    "status.c",
+    "stream.c",
+    "litert/loader.c",
+    "litert/options.c",
+    "litert/engine.c",
+    "litert/conversation.c",
+    "litert/turn.c",
+    "litert/session.c",
+)
 
 
 def cdef(header: str) -> str:

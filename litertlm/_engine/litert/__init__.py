@@ -1,5 +1,5 @@
 """The official LiteRT-LM library behind the engine seam."""
 
-from litertlm._engine.litert.engine import LiteRtEngine
+from litertlm._engine.litert.engine import LiteRtEngine, LoadOptions
 
-__all__ = ["LiteRtEngine"]
+__all__ = ["LiteRtEngine", "LoadOptions"]

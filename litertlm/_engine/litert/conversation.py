@@ -34,15 +34,23 @@ AUDIO_TOKENS_PER_SECOND = 25
 
 
 class LiteRtMark:
-    """Implements :class:`litertlm._engine.seam.Mark`."""
+    """Implements :class:`litertlm._engine.seam.Mark`.
 
-    def __init__(self, token_count: int, said: tuple[Message, ...], clone: Handle | None) -> None:
+    A clone can only be made while the engine is idle, so it is made when the next turn starts; until then the
+    conversation itself is in the marked state.
+    """
+
+    def __init__(self, token_count: int, said: tuple[Message, ...]) -> None:
         self.token_count = token_count
         self.said = said
-        self.clone = clone
+        self.clone: Handle | None = None
+        # Whether a turn has started since.
+        self.passed = False
+        self.used = False
 
     def close(self) -> None:
         """Forget it. Idempotent."""
+        self.used = True
         if self.clone is not None:
             self.clone.close()
 
@@ -57,6 +65,8 @@ class LiteRtConversation:
         # What the KV cache holds beyond the preface; only a library without clones needs it.
         self._said: tuple[Message, ...] = clone_of.said if clone_of else ()
         self._token_count = clone_of.token_count if clone_of else 0
+        # Marks made since the last turn.
+        self._marks: list[LiteRtMark] = []
         self.handle = (clone_of and clone_of.clone) or self._create(preface.messages + self._said)
 
     @property
@@ -93,33 +103,34 @@ class LiteRtConversation:
         except TimeoutError:
             raise DeadlineExceeded(options.timeout or 0) from None
         try:
+            self._pass_marks()
             turn.submit(text)
         except BaseException:
-            self.engine.queue.leave(turn)
+            turn.close()
             raise
         return turn
 
     def mark(self) -> LiteRtMark:
         """Remember this state."""
-        clone = None
-        if self.engine.info.can_fork:
-            out, error = ffi.new("ltlm_conversation **"), new_error()
-            with self.engine.queue.idle(), self.handle.using() as conversation:
-                check(lib.ltlm_conversation_clone(conversation, out, error), error)
-            clone = self._own(out[0])
-        return LiteRtMark(self._token_count, self._said, clone)
+        mark = LiteRtMark(self._token_count, self._said)
+        self._marks.append(mark)
+        return mark
 
     def rewind(self, mark: LiteRtMark) -> None:
         """Go back to ``mark``."""
-        dead = self.handle
-        self.handle = mark.clone or self._create(self._preface.messages + mark.said)
+        if mark.used or not mark.passed:
+            return
+        alive = mark.clone or self._create(self._preface.messages + mark.said)
         self._said, self._token_count = mark.said, mark.token_count
-        mark.clone = None
+        dead, self.handle, mark.clone, mark.used = self.handle, alive, None, True
         dead.close()
 
     def fork(self) -> LiteRtConversation:
         """An independent conversation in the same state."""
-        return LiteRtConversation(self.engine, self._preface, clone_of=self.mark())
+        mark = self.mark()
+        with self.engine.queue.idle():
+            self._pass_marks()
+        return LiteRtConversation(self.engine, self._preface, clone_of=mark)
 
     def close(self) -> None:
         """Free the KV cache. Idempotent."""
@@ -133,6 +144,17 @@ class LiteRtConversation:
     def new_call_id(self) -> str:
         """An id for a tool call, unique in this conversation."""
         return f"call_{next(self._call_numbers)}"
+
+    def _pass_marks(self) -> None:
+        """Clone what is marked, before a turn changes it. Only while the engine is idle and held."""
+        while self._marks:
+            mark = self._marks.pop()
+            if not mark.used and self.engine.info.can_fork:
+                out, error = ffi.new("ltlm_conversation **"), new_error()
+                with self.handle.using() as conversation:
+                    check(lib.ltlm_conversation_clone(conversation, out, error), error)
+                mark.clone = self._own(out[0])
+            mark.passed = True
 
     def _own(self, pointer: Any) -> Handle:
         return Handle("chat", pointer, self.engine.discard, self.engine.handle)

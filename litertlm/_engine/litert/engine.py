@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class LoadOptions:
 
     Attributes:
         path: The model file, for messages.
-        descriptor: An open descriptor of it, borrowed.
+        descriptor: Makes a fresh open descriptor of it.
         backend: ``"cpu"`` or ``"gpu"``.
         vision_backend: Likewise; None leaves the vision encoder out.
         audio_backend: Likewise.
@@ -42,7 +42,7 @@ class LoadOptions:
     """
 
     path: str
-    descriptor: int
+    descriptor: Callable[[], int]
     backend: str
     vision_backend: str | None
     audio_backend: str | None
@@ -170,7 +170,7 @@ def _create(library: Library, options: LoadOptions) -> Any:
     if options.path.endswith(SUFFIX):
         values["path"] = ffi.new("char[]", os.fsencode(options.path))
     else:
-        values["fd"] = os.dup(options.descriptor)
+        values["fd"] = options.descriptor()
     values |= {name: ffi.new("char[]", native_text(text, name)) for name, text in strings.items() if text}
     out, error = ffi.new("ltlm_engine **"), new_error()
     check(lib.ltlm_engine_create(library.pointer, ffi.new("ltlm_engine_options *", values), out, error), error)

@@ -1,0 +1,303 @@
+"""A model, loaded once, and the chats that use it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, get_args
+
+from litertlm.bundled import bundled_model
+from litertlm.chat import Chat
+from litertlm.errors import BackendUnavailable, ModalityUnavailable, OptionError
+from litertlm.messages import Message, Text
+from litertlm.modelfile import ModelDescription, open_model
+from litertlm.options import Backend, EncoderBackend, Sampler, TurnOptions, check_choice, check_integer, sampler_from
+from litertlm.templates import Markers
+from litertlm.tools import Tool
+
+if TYPE_CHECKING:
+    from litertlm._engine.seam import Engine
+
+__all__ = ["Client", "ClientInfo"]
+
+MODALITY_OF = {"vision": "image", "audio": "audio"}
+
+# Sampling of a model that does not say how it wants to be sampled: what its family's makers recommend.
+FALLBACK_SAMPLER = Sampler(temperature=1.0, top_k=64, top_p=0.95, seed=0)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientInfo:
+    """What a client really uses.
+
+    Attributes:
+        path: The model file.
+        model_type: The model's family, for example ``"gemma4"``.
+        engine: Which engine runs it.
+        library: The engine library's file.
+        library_version: Its version.
+        backend: Where the text model runs.
+        vision_backend: Where images are encoded; None: nowhere.
+        audio_backend: Where sound is encoded; None: nowhere.
+        threads: CPU threads.
+        max_context: Context length in tokens, None when the model does not say.
+        modalities: What a message may hold: ``"text"``, ``"image"``, ``"audio"``.
+        cache_dir: Where weight caches are kept, None when nowhere.
+        sampler: How replies are sampled when nothing else is said.
+        supports_thinking: Whether the model has a thinking channel.
+        supports_tools: Whether the model can call tools.
+    """
+
+    path: str
+    model_type: str
+    engine: str
+    library: str
+    library_version: str
+    backend: str
+    vision_backend: str | None
+    audio_backend: str | None
+    threads: int
+    max_context: int | None
+    modalities: tuple[str, ...]
+    cache_dir: str | None
+    sampler: Sampler
+    supports_thinking: bool
+    supports_tools: bool
+
+
+class Client:
+    """Opens a model; :meth:`chat` starts conversations with it.
+
+    Args:
+        model: A model file; None: the small one that comes with the package.
+        backend: Where the text model runs: ``"cpu"`` or ``"gpu"``.
+        vision_backend: Where images are encoded: ``"cpu"``, ``"gpu"``, ``"off"``, or ``"auto"``: as the text
+            model, if the model has a vision encoder.
+        audio_backend: The same for sound, except that ``"auto"`` is the CPU.
+        threads: CPU threads; None: one for each physical core that the process may use.
+        max_tokens: Context length wanted; None: the model's. It cannot be raised above the model's.
+        cache_dir: Folder in which the engine keeps prepared weights, which makes the next start faster; None:
+            a folder in the user's cache (``$LITERTLM_HOME/cache`` if that is set); ``"off"``: keep none.
+        lib: The engine library's file; None: ``$LITERTLM_LIB``, else the installed one.
+
+    Raises:
+        ModelNotFoundError: There is no such file.
+        ModelFileError: It is not a model, or damaged.
+        BackendUnavailable: The GPU cannot be used.
+        ModalityUnavailable: An encoder was asked for that the model does not have.
+        EngineLibraryError: The engine library is missing or does not fit.
+        EngineError: The engine cannot load the model.
+        OptionError: A setting is unknown or out of range.
+
+    A client is a context manager; closing it closes its chats. Threads: any.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        backend: Backend = "cpu",
+        vision_backend: EncoderBackend = "auto",
+        audio_backend: EncoderBackend = "auto",
+        threads: int | None = None,
+        max_tokens: int | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        lib: str | os.PathLike[str] | None = None,
+    ) -> None:
+        check_backend(backend)
+        check_choice("vision_backend", vision_backend, get_args(EncoderBackend))
+        check_choice("audio_backend", audio_backend, get_args(EncoderBackend))
+        check_integer("threads", threads, 1, 1024)
+        check_integer("max_tokens", max_tokens, 16, 2**31 - 1)
+        with open_model(bundled_model() if model is None else model) as file:
+            description = file.description
+            backends = {
+                "vision": _encoder_backend("vision", vision_backend, backend, description),
+                "audio": _encoder_backend("audio", audio_backend, "cpu", description),
+            }
+            limits = [limit for limit in (max_tokens, description.max_context) if limit is not None]
+            # Imported here: the engine library is loaded when it is used, not when litertlm is imported.
+            from litertlm._engine.cores import available_cores
+            from litertlm._engine.lib import load_library
+            from litertlm._engine.litert import LiteRtEngine, LoadOptions
+
+            self._description = description
+            self._sampler = _model_sampler(description)
+            self._engine: Engine = LiteRtEngine(
+                load_library(lib),
+                LoadOptions(
+                    path=str(Path(file.path).absolute()),
+                    descriptor=file.descriptor,
+                    backend=backend,
+                    vision_backend=backends["vision"],
+                    audio_backend=backends["audio"],
+                    threads=threads or available_cores(),
+                    max_tokens=max_tokens,
+                    max_context=min(limits, default=None),
+                    cache_dir=_cache_dir(cache_dir),
+                    sampler=self._sampler,
+                    image_tokens=description.max_image_tokens or 0,
+                ),
+            )
+        self._modalities = ("text", *(MODALITY_OF[kind] for kind, where in backends.items() if where))
+        self._markers = Markers(description.control_tokens)
+
+    @property
+    def info(self) -> ClientInfo:
+        """What is really used."""
+        engine, description = self._engine.info, self._description
+        return ClientInfo(
+            path=description.path,
+            model_type=description.model_type,
+            engine=engine.engine,
+            library=engine.library,
+            library_version=engine.library_version,
+            backend=engine.backend,
+            vision_backend=engine.vision_backend,
+            audio_backend=engine.audio_backend,
+            threads=engine.threads,
+            max_context=engine.max_context,
+            modalities=self._modalities,
+            cache_dir=engine.cache_dir,
+            sampler=self._sampler,
+            supports_thinking=description.supports_thinking,
+            supports_tools=description.supports_tools,
+        )
+
+    def chat(
+        self,
+        system: str | None = None,
+        *,
+        tools: Iterable[Tool] = (),
+        sampler: Sampler | Mapping[str, Any] | None = None,
+        max_output_tokens: int | None = None,
+        thinking: bool | None = None,
+    ) -> Chat:
+        """Start a conversation.
+
+        Args:
+            system: How the model should behave.
+            tools: What the model may call; calls come back in ``reply.tool_calls``, results go in with
+                :meth:`~litertlm.chat.Chat.send_tool_result`.
+            sampler: How tokens are chosen; fields left out are the model's (see ``info.sampler``).
+            max_output_tokens: Cut every reply after this many tokens; None: no limit but the context.
+            thinking: Whether the model may think before it answers; None: as its template says.
+
+        Raises:
+            OptionError: A setting is out of range, or two tools share a name.
+            ClosedError: The client is closed.
+            EngineError: The engine refused.
+        """
+        from litertlm._engine.lib import native_text
+        from litertlm._engine.seam import Preface, ToolSpec
+
+        TurnOptions(max_output_tokens)
+        declared = tuple(tools)
+        names = [tool.name for tool in declared]
+        for name in names:
+            if names.count(name) > 1:
+                raise OptionError(f"Two tools are called {name!r}")
+        messages: tuple[Message, ...] = ()
+        if system:
+            native_text(system, "system message")
+            messages = (Message("system", (Text(system),)),)
+        preface = Preface(
+            messages=messages,
+            tools=tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in declared),
+            sampler=sampler_from(sampler),
+            thinking=thinking,
+        )
+        return Chat(
+            self._engine.open(preface),
+            preface=messages,
+            limit=self._engine.info.max_context,
+            modalities=self._modalities,
+            markers=self._markers,
+            max_output_tokens=max_output_tokens,
+        )
+
+    def close(self) -> None:
+        """Stop what runs, close the chats, free the model. Idempotent."""
+        self._engine.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client: {self._description.path} on {self._engine.info.backend}>"
+
+
+def check_backend(backend: object) -> None:
+    """Raises BackendUnavailable unless it is one that litertlm knows."""
+    if backend not in get_args(Backend):
+        raise BackendUnavailable(
+            f"There is no backend {backend!r}",
+            backend=str(backend),
+            hint=f"Use one of: {', '.join(get_args(Backend))}.",
+        )
+
+
+def _encoder_backend(
+    kind: str, asked: EncoderBackend, auto: str, description: ModelDescription
+) -> str | None:
+    """Where an encoder runs; None when it is off or the model has none."""
+    present = MODALITY_OF[kind] in description.modalities
+    if asked == "off" or (asked == "auto" and not present):
+        return None
+    if not present:
+        raise ModalityUnavailable(
+            f"{description.path} has no {kind} encoder, but {kind}_backend={asked!r} asks for one",
+            modality=MODALITY_OF[kind],
+            hint=f"Leave {kind}_backend out, or use a model that has one.",
+        )
+    return auto if asked == "auto" else asked
+
+
+def _model_sampler(description: ModelDescription) -> Sampler:
+    """The model's defaults, with every field set."""
+    said = description.sampler
+    if said is None:
+        return FALLBACK_SAMPLER
+    if said.kind == "greedy":
+        return Sampler(temperature=0.0, top_k=1, top_p=1.0, seed=0)
+    fallback = FALLBACK_SAMPLER
+    return Sampler(
+        temperature=fallback.temperature if said.temperature is None else said.temperature,
+        top_k=said.top_k or fallback.top_k,
+        top_p=said.top_p if said.top_p is not None and said.kind == "top_p" else 1.0,
+        seed=said.seed or 0,
+    )
+
+
+def _cache_dir(asked: str | os.PathLike[str] | None) -> str | None:
+    """The folder for weight caches, made if needed; None: none can or should be kept."""
+    if asked is not None and os.fspath(asked) == "off":
+        return None
+    if asked is not None:
+        folder = Path(asked).absolute()
+    elif home := os.environ.get("LITERTLM_HOME"):
+        folder = Path(home).absolute() / "cache"
+    else:
+        import platformdirs
+
+        folder = Path(platformdirs.user_cache_dir("litertlm"))
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        usable = os.access(folder, os.W_OK | os.X_OK)
+    except OSError:
+        usable = False
+    if usable:
+        return str(folder)
+    if asked is None:
+        return None  # a read-only device works without
+    raise OptionError(
+        f"cache_dir is not a writable folder: {folder}", hint="Name another one, or cache_dir='off'."
+    )
