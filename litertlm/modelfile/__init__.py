@@ -5,8 +5,8 @@ the engine does not check: a damaged header makes it crash. It reads header, met
 of the graphs, never the weights, and needs nothing but the standard library.
 """
 
-from .description import Modality, ModelDescription, SamplerDefaults, Section, Token
-from .model import ModelFile, describe, open_model
+from litertlm.modelfile.description import Modality, ModelDescription, SamplerDefaults, Section, Token
+from litertlm.modelfile.model import ModelFile, describe, open_model
 
 __all__ = [
     "Modality",

@@ -22,17 +22,16 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NoReturn
 
-from ..errors import ModelFileError
-from .description import Section
-from .flatbuffer import FlatBuffer, Table
-from .source import Bytes, FileRange, place
+from litertlm.errors import ModelFileError
+from litertlm.modelfile.description import Section
+from litertlm.modelfile.flatbuffer import FlatBuffer, Table
+from litertlm.modelfile.source import DAMAGED, TRUNCATED, Bytes, FileRange, refuse
 
 __all__ = ["ALIGNMENT", "Container", "read_container"]
 
 MAGIC = b"LITERTLM"
-MAJOR = 1
+MAJOR, MINOR = 1, 7
 ALIGNMENT = 16384
 """Sections begin at multiples of this many bytes: the largest page size of the machines that map them."""
 
@@ -43,6 +42,7 @@ _MOST_ITEMS = 256
 
 _KINDS = {
     1: "generic",
+    2: "deprecated",
     3: "tflite_model",
     4: "sp_tokenizer",
     5: "llm_metadata",
@@ -59,8 +59,7 @@ _VALUE_TYPES = {
     1: "B", 2: "b", 3: "H", 4: "h", 5: "I", 6: "i", 7: "f", 8: "?", 9: "s", 10: "Q", 11: "q", 12: "d",
 }  # fmt: skip
 
-_DAMAGED = "The file is damaged: download it again."
-_TRUNCATED = "The file is truncated: download it again."
+_LANGUAGE_MODEL = "tf_lite_prefill_decode"  # what a graph without a model_type is taken for
 
 # What people take for a model: (where, bytes, what it is, what to do).
 _MISTAKEN = (
@@ -109,9 +108,10 @@ def read_container(descriptor: int, size: int) -> Container:
     table = root.table(1, "section table")
     if table is None:
         root.fail(1, "has no section table")
-    properties = _items(system, "file property") if system else MappingProxyType({})
+    newer = version[1] > MINOR
+    properties = _items(system, "file property", newer) if system else MappingProxyType({})
     sections = tuple(
-        _section(entry, number, size)
+        _section(entry, number, size, newer)
         for number, entry in enumerate(table.tables(0, _MOST_SECTIONS, "section"))
     )
     buffer.finish()
@@ -129,35 +129,31 @@ def _read_preamble(descriptor: int, size: int) -> tuple[tuple[int, int, int], in
         for at, mark, what, hint in _MISTAKEN:
             if start.startswith(mark, at):
                 raise ModelFileError(f"is {what}", hint=hint)
-        raise ModelFileError(
-            "is not LITERTLM",
-            place=place("preamble", 0, 8, "magic"),
-            hint="This is not a .litertlm model file.",
-        )
+        hint = "This is not a .litertlm model file."
+        refuse("preamble", 0, 8, "is not LITERTLM", what="magic", hint=hint)
     if len(start) < _PREAMBLE.size:
-        _refuse(f"the file ends after {size} bytes", 0, _PREAMBLE.size, "preamble", _TRUNCATED)
+        refuse("preamble", 0, _PREAMBLE.size, f"the file ends after {size} bytes", hint=TRUNCATED)
     _, major, minor, patch, _, header_end = _PREAMBLE.unpack(start)
     if major != MAJOR:
-        raise ModelFileError(
-            f"version {major}.{minor}.{patch} is not supported, only version {MAJOR}",
-            place=place("preamble", 8, 20, "version"),
-            hint="Upgrade litertlm." if MAJOR < major < 100 else _DAMAGED,
-        )
-    if header_end < _PREAMBLE.size + 8 or header_end > _PREAMBLE.size + _MOST_HEADER:
-        _refuse(f"{header_end} is impossible", 24, 32, "end of header")
+        problem = f"version {major}.{minor}.{patch} is not supported, only version {MAJOR}"
+        hint = "Upgrade litertlm." if MAJOR < major < 100 else DAMAGED
+        refuse("preamble", 8, 20, problem, what="version", hint=hint)
+    if not _PREAMBLE.size + 8 <= header_end <= _PREAMBLE.size + _MOST_HEADER:
+        refuse("preamble", 24, 32, f"{header_end} is impossible", what="end of header")
     if header_end > size:
-        _refuse(f"{header_end} is beyond the {size} bytes of the file", 24, 32, "end of header", _TRUNCATED)
+        problem = f"{header_end} is beyond the {size} bytes of the file"
+        refuse("preamble", 24, 32, problem, what="end of header", hint=TRUNCATED)
     return (major, minor, patch), header_end
 
 
-def _section(entry: Table, number: int, size: int) -> Section:
-    attributes = _items(entry, f"section {number} item")
+def _section(entry: Table, number: int, size: int, newer: bool) -> Section:
+    attributes = _items(entry, f"section {number} item", newer)
     begin, end = entry.integer(1, "Q"), entry.integer(2, "Q")
     code = entry.integer(3, "B")
-    kind = _KINDS.get(code)
-    if kind is None:
+    kind = _KINDS.get(code, "unknown" if newer else "")
+    if not kind or not code:
         entry.fail(3, f"data type {code} is unknown")
-    model_type = attributes.get("model_type", "")
+    model_type = attributes.get("model_type", _LANGUAGE_MODEL if kind == "tflite_model" else "")
     if not isinstance(model_type, str):
         entry.fail(0, "its model_type is not a text")
     if begin % ALIGNMENT:
@@ -165,17 +161,13 @@ def _section(entry: Table, number: int, size: int) -> Section:
     if end <= begin:
         entry.fail(2, f"ends at {end}, but begins at {begin}")
     if end > size:
-        raise ModelFileError(
-            f"section {number} ({model_type or kind}) ends at {end}, but the file has only {size} bytes",
-            place=place(
-                "header", _PREAMBLE.size + entry.position, _PREAMBLE.size + entry.position + 4, entry.what
-            ),
-            hint=_TRUNCATED,
+        entry.fail(
+            2, f"{model_type or kind} ends at {end}, but the file has only {size} bytes", hint=TRUNCATED
         )
-    return Section(kind, model_type, begin, end, attributes)
+    return Section(kind, model_type.lower(), begin, end, attributes)
 
 
-def _items(table: Table, what: str) -> Mapping[str, str | int | float | bool]:
+def _items(table: Table, what: str, newer: bool) -> Mapping[str, str | int | float | bool]:
     items: dict[str, str | int | float | bool] = {}
     for item in table.tables(0, _MOST_ITEMS, what):
         key = item.string(0, f"{item.what}, key")
@@ -186,6 +178,8 @@ def _items(table: Table, what: str) -> Mapping[str, str | int | float | bool]:
         code = item.integer(1, "B")
         letter = _VALUE_TYPES.get(code)
         if letter is None:
+            if newer and code:
+                continue
             item.fail(1, f"its value is of the unknown type {code}")
         value = item.table(2, f"{item.what}, value")
         if value is None:
@@ -205,11 +199,5 @@ def _check_order(sections: tuple[Section, ...], header_end: int) -> None:
     for number, section in sorted(enumerate(sections), key=lambda pair: pair[1].begin):
         name = f"section {number} ({section.model_type or section.kind})"
         if section.begin < last_end:
-            raise ModelFileError(
-                f"overlaps {last}", place=place(name, section.begin, section.end), hint=_DAMAGED
-            )
+            refuse(name, section.begin, section.end, f"overlaps {last}")
         last_end, last = section.end, name
-
-
-def _refuse(problem: str, begin: int, end: int, what: str, hint: str = _DAMAGED) -> NoReturn:
-    raise ModelFileError(problem, place=place("preamble", begin, end, what), hint=hint)

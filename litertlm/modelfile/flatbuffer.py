@@ -14,8 +14,7 @@ from __future__ import annotations
 import struct
 from typing import NoReturn
 
-from ..errors import ModelFileError
-from .source import Source, place
+from litertlm.modelfile.source import DAMAGED, Source, refuse
 
 __all__ = ["FlatBuffer", "Table"]
 
@@ -124,10 +123,10 @@ class FlatBuffer:
             last, last_what = end, what
         return last
 
-    def fail(self, begin: int, end: int, what: str, problem: str) -> NoReturn:
+    def fail(self, begin: int, end: int, what: str, problem: str, *, hint: str = DAMAGED) -> NoReturn:
         """Raise the error that names these bytes."""
         base = self._source.base
-        raise ModelFileError(problem, place=place(self._source.name, base + begin, base + end, what))
+        refuse(self._source.name, base + begin, base + end, problem, what=what, hint=hint)
 
 
 class Table:
@@ -234,10 +233,10 @@ class Table:
         except UnicodeDecodeError as error:
             self._buffer.fail(begin + error.start, begin + error.end, what, "is not UTF-8")
 
-    def fail(self, field: int, problem: str) -> NoReturn:
+    def fail(self, field: int, problem: str, *, hint: str = DAMAGED) -> NoReturn:
         """Raise the error that names a field's bytes, or the table's when the field is absent."""
         at = self.position + (self._fields[field] if self.has(field) else 0)
-        self._buffer.fail(at, at + 4, self.what, problem)
+        self._buffer.fail(at, at + 4, self.what, problem, hint=hint)
 
     def _target(self, field: int, what: str) -> int | None:
         if not self.has(field):

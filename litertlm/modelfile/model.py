@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-from ..errors import ClosedError, ModelFileError, ModelNotFoundError
-from .description import ModelDescription
-from .verify import verify
+from litertlm.errors import ClosedError, ModelFileError, ModelNotFoundError
+from litertlm.modelfile.description import ModelDescription
+from litertlm.modelfile.verify import verify
 
 __all__ = ["ModelFile", "describe", "open_model"]
 

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, TypeAlias
 
-from ..errors import ModelFileError
-from .source import place
+from litertlm.modelfile.source import refuse
 
 __all__ = ["Field", "Message", "Schema", "parse", "wire_fields"]
 
@@ -142,7 +141,7 @@ class _Where:
         self.name, self.begin, self.end, self.what = name, begin, end, what
 
     def fail(self, problem: str) -> NoReturn:
-        raise ModelFileError(problem, place=place(self.name, self.begin, self.end, self.what))
+        refuse(self.name, self.begin, self.end, problem, what=self.what)
 
 
 def _varint(data: bytes, position: int, name: str, base: int, what: str) -> tuple[int, int]:
@@ -159,6 +158,8 @@ def _varint(data: bytes, position: int, name: str, base: int, what: str) -> tupl
 
 def _scalar(value: Any, kind: Kind, where: _Where) -> Any:
     if kind == "string":
+        if 0 in value:
+            where.fail("has a NUL character in it")
         try:
             return bytes(value).decode("utf-8")
         except UnicodeDecodeError:

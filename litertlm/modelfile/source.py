@@ -9,17 +9,25 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Protocol
+from typing import NoReturn, Protocol
 
-from ..errors import ModelFileError
+from litertlm.errors import ModelFileError
 
-__all__ = ["Bytes", "FileRange", "Source", "place"]
+__all__ = ["DAMAGED", "TRUNCATED", "Bytes", "FileRange", "Source", "place", "refuse"]
+
+DAMAGED = "The file is damaged: download it again."
+TRUNCATED = "The file is truncated: download it again."
 
 
 def place(name: str, begin: int, end: int, what: str = "") -> str:
     """Name a place in the file: ``"header, bytes 24..31: end of header"``; ``end`` is exclusive."""
     where = f"{name}, bytes {begin}..{end - 1}" if end - begin > 1 else f"{name}, byte {begin}"
     return f"{where}: {what}" if what else where
+
+
+def refuse(name: str, begin: int, end: int, problem: str, *, what: str = "", hint: str = DAMAGED) -> NoReturn:
+    """Raise the error that names a place, see :func:`place`."""
+    raise ModelFileError(problem, place=place(name, begin, end, what), hint=hint)
 
 
 class Source(Protocol):
@@ -97,20 +105,15 @@ class FileRange:
             ) from error
         self.bytes_read += len(data)
         if len(data) != end - begin:
-            raise ModelFileError(
-                "the file ends here",
-                place=place(self.name, self.base + begin + len(data), self.base + end),
-                hint="The file is truncated: download it again.",
-            )
+            missing = self.base + begin + len(data)
+            refuse(self.name, missing, self.base + end, "the file ends here", hint=TRUNCATED)
         return data
 
 
 def _check(source: Source, begin: int, end: int) -> None:
     if not 0 <= begin <= end <= source.size:
-        raise ModelFileError(
-            f"points outside, to bytes {source.base + begin}..{source.base + end - 1}",
-            place=place(source.name, source.base, source.base + source.size),
-        )
+        problem = f"points outside, to bytes {source.base + begin}..{source.base + end - 1}"
+        refuse(source.name, source.base, source.base + source.size, problem)
 
 
 if sys.platform == "win32":

@@ -19,13 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import TypeAlias
 
-from ..errors import ModelFileError
-from .flatbuffer import FlatBuffer, Table
-from .source import FileRange, place
+from litertlm.modelfile.flatbuffer import FlatBuffer, Table
+from litertlm.modelfile.source import FileRange, refuse
 
-__all__ = ["Graphs", "Signature", "read_graphs"]
+__all__ = ["Graphs", "Shape", "Signature", "read_graphs"]
+
+Shape: TypeAlias = tuple[int, ...]
 
 _MOST_SUBGRAPHS = 4096
 _MOST_TENSORS = 1 << 20
@@ -44,8 +45,8 @@ class Signature:
     """
 
     key: str
-    inputs: Mapping[str, tuple[int, ...]]
-    outputs: Mapping[str, tuple[int, ...]]
+    inputs: Mapping[str, Shape]
+    outputs: Mapping[str, Shape]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def read_graphs(source: FileRange) -> Graphs:
         ModelFileError: It is no TFLite model, or points outside its section.
     """
     if source.size < 64:
-        _refuse(source, 0, source.size, "is too short for a TFLite model")
+        refuse(source.name, source.base, source.base + source.size, "is too short for a TFLite model")
     buffer = FlatBuffer(source)
     model = buffer.root("model", identifier=b"TFL3")
     version = model.integer(0, "I")
@@ -106,7 +107,7 @@ def _signatures(
         if number >= len(subgraphs):
             entry.fail(4, f"names graph {number} of {len(subgraphs)}")
         tensors = subgraphs[number].offsets(0, _MOST_TENSORS, "tensor")
-        shapes: list[dict[str, tuple[int, ...]]] = [{}, {}]
+        shapes: list[dict[str, Shape]] = [{}, {}]
         for field, side in enumerate(("input", "output")):
             for entry_map in entry.tables(field, _MOST_TENSORS, f"{entry.what}, {side}"):
                 name = entry_map.string(0, f"{entry_map.what}, name") or ""
@@ -119,11 +120,3 @@ def _signatures(
                 shapes[field][name] = table.numbers(0, "i", 64, f"tensor {tensor}, shape")
         signatures[key] = Signature(key, shapes[0], shapes[1])
     return signatures
-
-
-def _refuse(source: FileRange, begin: int, end: int, problem: str) -> NoReturn:
-    raise ModelFileError(
-        problem,
-        place=place(source.name, source.base + begin, source.base + end),
-        hint="The file is damaged: download it again.",
-    )

@@ -10,83 +10,58 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import NoReturn
 
-from ..errors import ModelFileError
-from .description import Section
-from .protobuf import wire_fields
-from .source import FileRange, place
+from litertlm.modelfile.protobuf import wire_fields
+from litertlm.modelfile.source import FileRange, refuse
 
 __all__ = ["check_hf_tokenizer", "check_sp_tokenizer"]
 
 MOST_RAW = 256 << 20
 """The largest tokenizer accepted, in bytes once unpacked."""
 
-_PARSED = 2 << 20  # up to this size the JSON is parsed as well: 20 ms at most
-_CHUNK = 256 << 10
-_DAMAGED = "The file is damaged: download it again."
+_PARSED = 2 << 20  # up to this size the JSON is parsed as well, which takes 20 ms at most
+_PIECE = 256 << 10
 
 
-def check_hf_tokenizer(source: FileRange, section: Section) -> None:
-    """Verify a zlib-packed ``tokenizer.json``.
+def check_hf_tokenizer(source: FileRange, token: str = "") -> bool:
+    """Verify a packed ``tokenizer.json``.
+
+    Args:
+        source: The section.
+        token: A token to look for, of ASCII characters.
+
+    Returns:
+        Whether the token is spelled out in it.
 
     Raises:
         ModelFileError: It does not unpack to what it declares, or is no tokenizer.
     """
     if source.size <= 16:
-        _refuse(source, 0, source.size, "is too short for a tokenizer")
+        _refuse(source, "is too short for a tokenizer")
     declared: int = struct.unpack("<Q", source.read(0, 8))[0]
     if not 2 <= declared <= MOST_RAW:
-        _refuse(source, 0, 8, f"raw size {declared} is impossible, at most {MOST_RAW} bytes are allowed")
-    unpacker = zlib.decompressobj()
-    position, size, keep = 8, 0, declared <= _PARSED
-    kept = bytearray()
-    edge = b""
-    while position < source.size and not unpacker.eof:
-        end = min(position + _CHUNK, source.size)
-        packed = source.read(position, end)
-        while packed and not unpacker.eof:
-            try:
-                raw = unpacker.decompress(packed, _CHUNK)
-            except zlib.error as error:
-                _refuse(source, position, end, f"does not unpack ({error})")
-            packed = unpacker.unconsumed_tail
-            size += len(raw)
-            if size > declared:
-                _refuse(source, 0, 8, f"unpacks to more than the {declared} bytes it declares")
-            if keep:
-                kept += raw
-            else:
-                kept = kept or bytearray(raw[:64])
-                edge = (edge + raw)[-64:]
-        position = end
-    while not unpacker.eof:  # a last piece of output can remain after all input is taken
-        raw = unpacker.decompress(b"", _CHUNK)
-        if not raw:
-            _refuse(source, 8, source.size, "is cut: its packed data does not end")
-        size += len(raw)
-        if size > declared:
-            _refuse(source, 0, 8, f"unpacks to more than the {declared} bytes it declares")
-        kept += raw if keep else b""
-        edge = (edge + raw)[-64:]
-    if size != declared:
-        _refuse(source, 0, 8, f"unpacks to {size} bytes, but declares {declared}")
-    if unpacker.unused_data or position < source.size:
-        _refuse(source, 8, source.size, "has bytes after its packed data")
-    if keep:
+        _refuse(source, f"raw size {declared} is impossible, at most {MOST_RAW} bytes are allowed", 0, 8)
+    sought = json.dumps(token).encode("ascii")
+    found = False
+    kept, last = bytearray(), b""
+    for raw in _unpack(source, declared):
+        found = found or sought in last + raw
+        last = raw[-max(64, len(sought)) :]
+        if declared <= _PARSED or not kept:
+            kept += raw
+    if declared <= _PARSED:
         _check_json(bytes(kept), source)
-    elif not kept.lstrip().startswith(b"{") or not edge.rstrip().endswith(b"}"):
-        _refuse(source, 8, source.size, "is not a JSON object")
+    elif not kept.lstrip().startswith(b"{") or not last.rstrip().endswith(b"}"):
+        _refuse(source, "is not a JSON object", 8)
+    return found
 
 
-def check_sp_tokenizer(source: FileRange, section: Section) -> None:
-    """Verify a SentencePiece model: pieces, each a message of its own.
-
-    Raises:
-        ModelFileError: It is not well-formed, or has no pieces.
-    """
+def check_sp_tokenizer(source: FileRange, token: str = "") -> bool:
+    """Verify a SentencePiece model: pieces, each a message of its own. Otherwise as `check_hf_tokenizer`."""
     if source.size > MOST_RAW:
-        _refuse(source, 0, source.size, f"is larger than {MOST_RAW} bytes")
+        _refuse(source, f"is larger than {MOST_RAW} bytes")
     data = source.read(0, source.size)
     position = _skip_pieces(data)
     pieces = position > 0
@@ -94,7 +69,33 @@ def check_sp_tokenizer(source: FileRange, section: Section) -> None:
         if number == 1 and wire == 2:
             pieces = True
     if not pieces:
-        _refuse(source, 0, source.size, "has no pieces")
+        _refuse(source, "has no pieces")
+    return token.encode("ascii") in data
+
+
+def _unpack(source: FileRange, declared: int) -> Iterator[bytes]:
+    """Yield what the packed data of a section unpacks to; refuse it if that is not what it declares."""
+    unpacker = zlib.decompressobj()
+    position, packed, size = 8, b"", 0
+    while not unpacker.eof:
+        if not packed and position < source.size:
+            end = min(position + _PIECE, source.size)
+            packed, position = source.read(position, end), end
+        try:
+            raw = unpacker.decompress(packed, _PIECE)
+        except zlib.error as error:
+            _refuse(source, f"does not unpack ({error})", 8)
+        if not raw and not packed and not unpacker.eof:
+            _refuse(source, "is cut: its packed data does not end", 8)
+        packed = unpacker.unconsumed_tail
+        size += len(raw)
+        if size > declared:
+            _refuse(source, f"unpacks to more than the {declared} bytes it declares", 0, 8)
+        yield raw
+    if size != declared:
+        _refuse(source, f"unpacks to {size} bytes, but declares {declared}", 0, 8)
+    if unpacker.unused_data or position < source.size:
+        _refuse(source, "has bytes after its packed data", 8)
 
 
 def _skip_pieces(data: bytes) -> int:
@@ -102,10 +103,10 @@ def _skip_pieces(data: bytes) -> int:
 
     There are up to 262,144 of them; the general reader takes 1 us for each, this loop 0.1 us.
     """
-    position, size = 0, len(data) - 1
-    while position < size and data[position] == 0x0A and data[position + 1] < 0x80:
+    position, last = 0, len(data) - 1
+    while position < last and data[position] == 0x0A and data[position + 1] < 0x80:
         following = position + 2 + data[position + 1]
-        if following > size + 1:
+        if following > last + 1:
             break
         position = following
     return position
@@ -115,12 +116,10 @@ def _check_json(raw: bytes, source: FileRange) -> None:
     try:
         tokenizer = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        _refuse(source, 8, source.size, f"is not JSON ({error})")
+        _refuse(source, f"is not JSON ({error})", 8)
     if not isinstance(tokenizer, dict) or not isinstance(tokenizer.get("model"), dict):
-        _refuse(source, 8, source.size, "is JSON, but has no tokenizer model in it")
+        _refuse(source, "is JSON, but has no tokenizer model in it", 8)
 
 
-def _refuse(source: FileRange, begin: int, end: int, problem: str) -> NoReturn:
-    raise ModelFileError(
-        problem, place=place(source.name, source.base + begin, source.base + end), hint=_DAMAGED
-    )
+def _refuse(source: FileRange, problem: str, begin: int = 0, end: int | None = None) -> NoReturn:
+    refuse(source.name, source.base + begin, source.base + (source.size if end is None else end), problem)

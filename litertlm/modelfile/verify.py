@@ -2,52 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal, NoReturn
+from collections.abc import Mapping
+from typing import Literal
 
-from ..errors import ModelFileError
-from . import metadata as meta
-from .container import Container, read_container
-from .description import Modality, ModelDescription, Section
-from .protobuf import Message, Schema, parse
-from .source import FileRange, place
-from .tflite import Graphs, read_graphs
-from .tokenizer import check_hf_tokenizer, check_sp_tokenizer
+from litertlm.modelfile import metadata as meta
+from litertlm.modelfile.checks import (
+    DECODER,
+    check_executor,
+    check_graphs,
+    check_metadata,
+    check_sections,
+    image_lengths,
+    section_name,
+)
+from litertlm.modelfile.container import Container, read_container
+from litertlm.modelfile.description import Modality, ModelDescription
+from litertlm.modelfile.protobuf import Message, Schema, parse
+from litertlm.modelfile.schema import EXECUTOR_METADATA, LLM_METADATA
+from litertlm.modelfile.source import FileRange, refuse
+from litertlm.modelfile.tflite import Graphs, read_graphs
+from litertlm.modelfile.tokenizer import check_hf_tokenizer, check_sp_tokenizer
 
 __all__ = ["verify"]
 
 _MOST_METADATA = 16 << 20
-_DAMAGED = "The file is damaged: download it again."
-
-_MODEL_TYPES = frozenset(
-    f"tf_lite_{name}"
-    for name in (
-        "prefill_decode",
-        "embedder",
-        "per_layer_embedder",
-        "aux",
-        "audio_encoder_hw",
-        "end_of_audio",
-        "vision_adapter",
-        "vision_encoder",
-        "audio_frontend",
-        "audio_adapter",
-        "artisan_text_decoder",
-        "end_of_vision",
-        "mtp_drafter",
-        "mtp_aux",
-        "text_encoder",
-    )
-)
-
-# What cannot do without what.
-_TOGETHER = (
-    ("tf_lite_vision_encoder", "tf_lite_vision_adapter"),
-    ("tf_lite_vision_adapter", "tf_lite_vision_encoder"),
-    ("tf_lite_audio_encoder_hw", "tf_lite_audio_adapter"),
-    ("tf_lite_audio_adapter", "tf_lite_audio_encoder_hw"),
-    ("tf_lite_end_of_vision", "tf_lite_vision_encoder"),
-    ("tf_lite_end_of_audio", "tf_lite_audio_encoder_hw"),
-)
 
 
 def verify(descriptor: int, size: int, path: str) -> ModelDescription:
@@ -62,59 +40,93 @@ def verify(descriptor: int, size: int, path: str) -> ModelDescription:
         ModelFileError: The file is not a whole, well-formed language model. Its ``path`` is not set.
     """
     container = read_container(descriptor, size)
-    _check_table(container)
-    ranges = [
-        FileRange(descriptor, section.begin, section.end, name=_name(number, section))
+    check_sections(container.sections)
+    ranges = {
+        number: FileRange(descriptor, section.begin, section.end, name=section_name(number, section))
         for number, section in enumerate(container.sections)
-    ]
-    metadata: Message = {}
-    executor: Message = {}
+    }
+    metadata = _read_metadata(container, ranges, "llm_metadata", LLM_METADATA)
     graphs: dict[str, Graphs] = {}
-    tokenizer: Literal["huggingface", "sentencepiece"] = "huggingface"
-    for section, source in zip(container.sections, ranges, strict=True):
-        if section.kind == "hf_tokenizer":
-            check_hf_tokenizer(source, section)
-        elif section.kind == "sp_tokenizer":
-            check_sp_tokenizer(source, section)
-            tokenizer = "sentencepiece"
-        elif section.kind == "llm_metadata":
-            metadata = _read_metadata(source, meta.LLM_METADATA)
-        elif section.kind == "executor_metadata":
-            executor = _read_metadata(source, meta.EXECUTOR_METADATA)
-        elif section.kind == "tflite_model":
-            graphs[section.model_type] = read_graphs(source)
-    return _describe(container, path, size, metadata, executor, graphs, tokenizer)
-
-
-def _check_table(container: Container) -> None:
-    seen: dict[tuple[str, str], int] = {}
     for number, section in enumerate(container.sections):
-        if section.kind in ("tflite_model", "tflite_weights") and section.model_type not in _MODEL_TYPES:
-            _refuse(number, section, f"its model_type {section.model_type!r} is unknown")
-        if section.kind != "generic":
-            first = seen.setdefault((section.kind, section.model_type), number)
-            if first != number:
-                _refuse(number, section, f"is there twice, it is section {first} already")
-    models = {section.model_type for section in container.sections if section.kind == "tflite_model"}
-    kinds = {section.kind for section in container.sections}
-    if "llm_metadata" not in kinds:
-        if "embedding_metadata" in kinds:
-            _missing("is an embedding model, not a language model")
-        _missing("has no metadata section (llm_metadata)")
-    if "tf_lite_prefill_decode" not in models:
-        _missing("has no language model section (tf_lite_prefill_decode)")
-    if not kinds & {"hf_tokenizer", "sp_tokenizer"}:
-        _missing("has no tokenizer section")
-    for one, other in _TOGETHER:
-        if one in models and other not in models:
-            _missing(f"has a section {one} without {other}")
+        if section.kind == "tflite_model":
+            graphs[section.model_type] = read_graphs(ranges[number])
+            _check_padding(descriptor, size, ranges[number])
+        elif section.kind == "llm_metadata":
+            check_metadata(metadata, number, section)
+    executor = _read_metadata(container, ranges, "executor_metadata", EXECUTOR_METADATA)
+    for number, section in enumerate(container.sections):
+        if section.kind == "executor_metadata":
+            check_executor(executor, graphs[DECODER], number, section)
+    check_graphs(graphs, metadata)
+    tokenizer = _check_tokenizers(container, ranges, metadata)
+    return _describe(container, path, size, metadata, graphs, tokenizer, _context(metadata, executor, graphs))
 
 
-def _read_metadata(source: FileRange, schema: Schema) -> Message:
-    if source.size > _MOST_METADATA:
-        where = place(source.name, source.base, source.base + source.size)
-        raise ModelFileError(f"is larger than {_MOST_METADATA} bytes", place=where, hint=_DAMAGED)
-    return parse(source.read(0, source.size), schema, name=source.name, base=source.base)
+def _read_metadata(
+    container: Container, ranges: Mapping[int, FileRange], kind: str, schema: Schema
+) -> Message:
+    for number, section in enumerate(container.sections):
+        if section.kind == kind:
+            source = ranges[number]
+            if source.size > _MOST_METADATA:
+                refuse(source.name, section.begin, section.end, f"is larger than {_MOST_METADATA} bytes")
+            return parse(source.read(0, source.size), schema, name=source.name, base=source.base)
+    return {}
+
+
+def _check_padding(descriptor: int, size: int, section: FileRange) -> None:
+    """Refuse graphs that go on after their end; what follows up to the next section is zeros.
+
+    The end of the other kinds of sections shows from within.
+    """
+    end = section.base + section.size
+    padding = FileRange(descriptor, end, min(size, -(-end // 16384) * 16384), name="padding")
+    data = padding.read(0, padding.size)
+    if data.strip(b"\0"):
+        at = end + len(data) - len(data.lstrip(b"\0"))
+        refuse(section.name, at, at + 1, f"data goes on after the section's end at {end}")
+
+
+def _check_tokenizers(
+    container: Container, ranges: Mapping[int, FileRange], metadata: Message
+) -> Literal["huggingface", "sentencepiece"]:
+    """Verify the tokenizers; the language model's must have the padding token, as one token."""
+    pad = metadata.get("pad_token", {}).get("token_str", "")
+    sought = pad if len(pad) > 2 and pad.isascii() and pad.isprintable() and " " not in pad else ""
+    found: Literal["huggingface", "sentencepiece"] = "huggingface"
+    for number, section in enumerate(container.sections):
+        if section.kind not in ("hf_tokenizer", "sp_tokenizer"):
+            continue
+        check = check_hf_tokenizer if section.kind == "hf_tokenizer" else check_sp_tokenizer
+        spelled = check(ranges[number], sought)
+        if section.model_type in ("", DECODER):
+            found = "huggingface" if section.kind == "hf_tokenizer" else "sentencepiece"
+            if sought and not spelled:
+                problem = f"the metadata's padding token {pad!r} is not in it"
+                refuse(ranges[number].name, section.begin, section.end, problem)
+    return found
+
+
+def _context(metadata: Message, executor: Message, graphs: Mapping[str, Graphs]) -> int | None:
+    """Return the context length: what the metadata says, but not more than the KV cache has."""
+    said = metadata.get("max_num_tokens") or None
+    decode = graphs[DECODER].signatures.get("decode")
+    if decode is None:
+        return said
+    lengths = [
+        decode.inputs[buffer["decode_input_name"]][buffer["sequence_axis"]]
+        for buffer in executor.get("llm_executor_metadata", {}).get("state_buffers", ())
+        if buffer["type"] in (1, 2)
+    ]
+    lengths += [shape[-1] for name, shape in decode.inputs.items() if name == "mask" and shape]
+    fixed = [length for length in lengths if length > 1]
+    return min([*fixed, *([said] if said else [])], default=None)
+
+
+def _image_tokens(metadata: Message, graphs: Mapping[str, Graphs]) -> int | None:
+    """Return the most tokens of an image: what the metadata says, else what the encoder makes."""
+    lengths = image_lengths(graphs)
+    return (meta.image_tokens(metadata) or max(lengths)) if lengths else None
 
 
 def _describe(
@@ -122,9 +134,9 @@ def _describe(
     path: str,
     size: int,
     metadata: Message,
-    executor: Message,
-    graphs: dict[str, Graphs],
+    graphs: Mapping[str, Graphs],
     tokenizer: Literal["huggingface", "sentencepiece"],
+    max_context: int | None,
 ) -> ModelDescription:
     modalities: list[Modality] = ["text"]
     if "tf_lite_vision_encoder" in graphs:
@@ -139,29 +151,16 @@ def _describe(
         model_type=meta.family(metadata)[0],
         sections=container.sections,
         modalities=tuple(modalities),
-        max_context=metadata.get("max_num_tokens") or None,
+        max_context=max_context,
         chat_template=metadata.get("jinja_prompt_template", ""),
         sampler=meta.sampler(metadata),
         start_token=meta.token(metadata.get("start_token")),
-        stop_tokens=tuple(stop for stop in stop_tokens if stop is not None),
+        stop_tokens=tuple(stop for stop in stop_tokens if stop),
         supports_thinking=meta.supports_thinking(metadata),
         supports_tools=meta.supports_tools(metadata),
         channels=meta.channels(metadata),
         tokenizer=tokenizer,
-        max_image_tokens=meta.image_tokens(metadata) if "image" in modalities else None,
+        max_image_tokens=_image_tokens(metadata, graphs),
         min_runtime_version=metadata.get("min_runtime_version", ""),
         properties=container.properties,
     )
-
-
-def _name(number: int, section: Section) -> str:
-    return f"section {number} ({section.model_type or section.kind})"
-
-
-def _refuse(number: int, section: Section, problem: str) -> NoReturn:
-    where = place(_name(number, section), section.begin, section.end)
-    raise ModelFileError(problem, place=where, hint=_DAMAGED)
-
-
-def _missing(problem: str) -> NoReturn:
-    raise ModelFileError(problem, place="header, section table")
