@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from litertlm.errors import MediaError
 from litertlm.media.completeness import missing_part
 from litertlm.media.formats import unreadable
+from litertlm.media.mp3 import mp3_length, with_true_length
 from litertlm.media.source import Content, is_array, read_source
 from litertlm.messages import Audio
 
@@ -43,7 +44,8 @@ _MAX_PEAK = 8.0
 """Largest floating point sample. Full scale is 1; mixes go a little beyond, integers given as floats far."""
 
 _BLOCK = 1 << 16  # samples decoded at a time, so that memory is bounded whatever the rate and channel count
-_UNKNOWN_FRAMES = 1 << 62  # libsndfile's count for a stream that does not say, and beyond
+_UNKNOWN_FRAMES = 1 << 62  # libsndfile counts so many in a FLAC without a length, and then fails to read it
+_MP3_PADDING = 4 * 1152  # samples that encoders add at the ends, and libsndfile takes off again
 _COUNTS_FRAMES_ITSELF = ("MP3", "OGG")  # formats whose frame count libsndfile estimates from the file
 
 
@@ -91,22 +93,23 @@ def encode_audio(audio: Audio) -> EncodedAudio:
 
 
 def _check_format(rate: int, channels: int, frames: int, name: str) -> None:
-    """Refuse what is beyond a limit; ``frames`` may be unknown."""
+    """Refuse what is beyond a limit."""
     if not MIN_RATE <= rate <= MAX_RATE:
         raise MediaError(f"{name} has {rate} Hz; the limits are {MIN_RATE} and {MAX_RATE} Hz")
     if not 1 <= channels <= MAX_CHANNELS:
         raise MediaError(f"{name} has {channels} channels; the limit is {MAX_CHANNELS}")
     if frames == 0:
         raise MediaError(f"{name} has no samples")
-    if frames < _UNKNOWN_FRAMES and frames > MAX_SECONDS * rate:
-        raise _too_long(name, f"lasts {frames / rate:.0f} s")
-
-
-def _too_long(name: str, lasts: str) -> MediaError:
-    return MediaError(
-        f"{name} {lasts}, more than the limit of {MAX_SECONDS} s",
-        hint="Cut it into parts, and send them in turn.",
-    )
+    if frames >= _UNKNOWN_FRAMES:
+        raise MediaError(
+            f"{name} does not say how long it is",
+            hint="It was written into a pipe; write it anew: ffmpeg -i INPUT OUTPUT.",
+        )
+    if frames > MAX_SECONDS * rate:
+        raise MediaError(
+            f"{name} lasts {frames / rate:.0f} s, more than the limit of {MAX_SECONDS} s",
+            hint="Cut it into parts, and send them in turn.",
+        )
 
 
 def _rate_from(value: object, name: str) -> int:
@@ -155,8 +158,6 @@ def _array_blocks(array: numpy.typing.NDArray[Any]) -> Iterator[Samples]:
 
 
 def _from_file(content: Content, sample_rate: int | None) -> EncodedAudio:
-    import soundfile
-
     name = content.name
     if missing := missing_part(content.data):
         raise MediaError(
@@ -164,7 +165,7 @@ def _from_file(content: Content, sample_rate: int | None) -> EncodedAudio:
             hint="If it plays to its end, saving it anew helps: ffmpeg -i INPUT -c copy OUTPUT.",
         )
     try:
-        with soundfile.SoundFile(io.BytesIO(content.data)) as file:
+        with _open(content.data) as file:
             if sample_rate is not None and _rate_from(sample_rate, name) != file.samplerate:
                 raise MediaError(
                     f"{name} says it has {file.samplerate} Hz, but sample_rate={sample_rate} was passed",
@@ -175,23 +176,52 @@ def _from_file(content: Content, sample_rate: int | None) -> EncodedAudio:
     except MediaError:
         raise
     except Exception as error:  # soundfile's own errors, and what a damaged header makes of its arithmetic
-        reason = getattr(error, "error_string", "").strip(".") or str(error)
+        reason = getattr(error, "error_string", "") or str(error)
         raise unreadable(content, "audio", reason) from error
+
+
+class _Bytes(io.BytesIO):
+    """A file that stays where it is when libsndfile, misled by a damaged header, seeks before its start."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return self.tell()
+
+
+def _open(data: bytes) -> Any:
+    """Open a file as a ``soundfile.SoundFile``, an MP3 such that it is read to its end."""
+    import soundfile
+
+    file = soundfile.SoundFile(_Bytes(data))
+    if file.format != "MP3" or mp3_length(data) <= file.frames + _MP3_PADDING:
+        return file
+    file.close()
+    return soundfile.SoundFile(_Bytes(with_true_length(data)))
 
 
 def _file_blocks(file: Any, name: str) -> Iterator[Samples]:
     """Decode an open ``soundfile.SoundFile`` block by block.
 
     Raises:
-        MediaError: It ends before the frame that its header calls the last.
+        MediaError: It is damaged, or ends before the frame that its header calls the last.
     """
     step = max(1, _BLOCK // file.channels)
     announced = file.frames
     done = 0
-    while len(block := file.read(step, dtype="float32", always_2d=True)):
+    while True:
+        try:
+            block = file.read(step, dtype="float32", always_2d=True)
+        except Exception as error:  # soundfile's own errors, of several classes
+            raise MediaError(
+                f"{name} is damaged or truncated after {done / file.samplerate:.1f} s: {error}"
+            ) from error
+        if not len(block):
+            break
         done += len(block)
         yield block
-    if done < announced < _UNKNOWN_FRAMES and file.format not in _COUNTS_FRAMES_ITSELF:
+    if done < announced and file.format not in _COUNTS_FRAMES_ITSELF:
         raise MediaError(f"{name} is truncated: its header announces {announced} frames, {done} are there")
 
 
@@ -224,11 +254,7 @@ def _resampled(blocks: Iterator[Samples], rate: int, name: str) -> Iterator[Samp
         import soxr
 
         stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-    done = 0
     for block in blocks:
-        done += len(block)
-        if done > MAX_SECONDS * rate:
-            raise _too_long(name, "is longer than it says")
         peak = float(np.abs(block).max())
         if not math.isfinite(peak):
             raise MediaError(f"{name} has NaN or infinite samples")

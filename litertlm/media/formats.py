@@ -76,6 +76,7 @@ def unreadable(content: Content, kind: Kind, reason: str) -> MediaError:
             return MediaError(message, hint=f"Pass it as {readable_as.capitalize()}(...).")
         return MediaError(message, hint=_hint_for(what, kind))
     message = f"{content.name} cannot be read" + (f" as {what}" if what else f" as {kind}")
+    reason = reason.strip(" .")
     return MediaError(f"{message}: {reason}" if reason else message, hint=_READABLE[kind])
 
 

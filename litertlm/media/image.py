@@ -35,8 +35,8 @@ most ``_SEEN_PIXELS``, but decodes the whole first (12000 x 12000 pixels took it
 _SEEN_PIXELS = 1120 * 48 * 48
 """Most pixels that a model sees: the largest visual token budget of Gemma 4, and 48 x 48 pixels for each."""
 
-_MAX_SIDE = 65_535
-"""Longest side passed on: JPEG's limit, and more than a model sees in one row (1120 x 48)."""
+_MAX_SIDE = 32_767
+"""Longest side passed on: the engine calls a JPEG with a longer one bad."""
 
 _JPEG_QUALITY = 95  # of images that were made smaller; those kept in size stay lossless
 _SPARE_BYTES = 1 << 16  # what metadata may add to a file that is passed on unchanged

@@ -54,7 +54,7 @@ def is_array(source: object) -> TypeGuard[numpy.typing.NDArray[Any]]:
 
 def size_text(count: int) -> str:
     """Write a number of bytes for a reader: ``"256 MiB"``."""
-    for unit, size in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if count >= size:
             return f"{count / size:.4g} {unit}"
     return f"{count} bytes"
@@ -160,7 +160,8 @@ def _from_path(source: str | os.PathLike[Any], kind: Kind, limit: int) -> Conten
     except MediaError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-        raise MediaError(f"{name} cannot be opened: {error}", hint=_hint_for_missing(path)) from error
+        reason = getattr(error, "strerror", None) or error  # the former does not repeat the path
+        raise MediaError(f"{name} cannot be opened: {reason}", hint=_hint_for_missing(path)) from error
     return _content(data, name, limit)
 
 
@@ -225,7 +226,7 @@ def _from_data_url(url: str, kind: Kind, limit: int) -> Content:
         )
     if len(body) > 4 * limit:  # no encoding takes more than three characters per byte, and some white space
         raise _too_large(name, limit, None)
-    raw = unquote_to_bytes(body)
+    raw = unquote_to_bytes(body.encode("utf-8", "replace"))
     if "base64" not in parameters:
         return _content(raw, name, limit)
     digits = raw.translate(bytes.maketrans(b"-_", b"+/"), b" \t\r\n\f\v").rstrip(b"=")
