@@ -151,7 +151,9 @@ def _array_blocks(array: numpy.typing.NDArray[Any]) -> Iterator[Samples]:
     for start in range(0, len(array), step):
         block = array[start : start + step]
         if array.dtype.kind == "f":
-            yield block.astype(np.float32)
+            with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+                samples = block.astype(np.float32)
+            yield samples
         else:
             silence = 2.0 ** (bits - 1) if array.dtype.kind == "u" else 0.0
             yield ((block.astype(np.float64) - silence) / 2.0 ** (bits - 1)).astype(np.float32)
@@ -229,9 +231,10 @@ def _encode(blocks: Iterator[Samples], rate: int, name: str) -> EncodedAudio:
     """Mix, resample, and write a WAV file."""
     import numpy as np
 
-    samples = np.concatenate(list(_resampled(blocks, rate, name)))
-    if not len(samples):
+    pieces = list(_resampled(blocks, rate, name))
+    if not any(map(len, pieces)):
         raise MediaError(f"{name} is shorter than one sample at {SAMPLE_RATE} Hz")
+    samples = np.concatenate(pieces)
     peak = float(np.abs(samples).max())
     if peak > 1:
         samples /= peak

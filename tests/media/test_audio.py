@@ -174,6 +174,7 @@ def test_what_is_too_loud_is_turned_down(tone: Tone, samples_of: SamplesOf) -> N
         (Audio(np.array(["a"]), 16000), "dtype <U1"),
         (Audio(np.array([0, np.nan]), 16000), "NaN or infinite"),
         (Audio(np.array([0, -np.inf]), 48000), "NaN or infinite"),
+        (Audio(np.array([0, 1e300]), 48000), "NaN or infinite"),
         (Audio(np.array([0, 12000.0]), 16000), "up to 12000, where full scale is 1. .*divide by 32768"),
         (Audio(np.zeros(1), 48000), "shorter than one sample at 16000 Hz"),
         (Audio(np.broadcast_to(np.float32(0), 16000 * 1801), 16000), "lasts 1801 s, more than the limit"),
