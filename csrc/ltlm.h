@@ -95,11 +95,12 @@ typedef struct ltlm_engine ltlm_engine;
 /* All strings are copied. NULL and 0 mean "not set" unless said otherwise. */
 typedef struct {
     const char *path;           /* model file ending in ".litertlm"; NULL when fd is used */
-    int32_t fd;                 /* open descriptor of a model file, or -1; taken */
+    int32_t fd;                 /* open descriptor of a model file, taken; not looked at when path is given */
     const char *backend;        /* "cpu" or "gpu"; required */
     const char *vision_backend; /* NULL: do not load the vision encoder */
     const char *audio_backend;  /* NULL: do not load the audio encoder */
-    const char *cache_dir;      /* folder for weight caches; ":nocache"; NULL: beside the model */
+    const char *cache_dir;      /* folder for weight caches; ":nocache"; NULL: beside the model. The engine
+                                   keeps no cache for a model that is opened by fd */
     int32_t threads;            /* > 0 */
     int32_t max_tokens;         /* context length wanted; 0: the model's */
     bool benchmark;             /* count tokens and time per turn */

@@ -49,7 +49,9 @@ static int32_t check_support(const ltlm_library *library, const ltlm_engine_opti
     return status;
 }
 
-/* *fd is set to -1 when the engine's settings have taken it. */
+/* The engine takes *fd with the call itself (which is then set to -1): it closes it when it refuses the settings,
+ * when settings are deleted that no engine was made of, and else with the engine. Closing it here as well would
+ * hit whatever another thread has opened since. */
 static LiteRtLmEngineSettings *create_settings(const ltlm__engine_api *api, const ltlm_engine_options *options,
                                                int32_t *fd)
 {
@@ -60,7 +62,7 @@ static LiteRtLmEngineSettings *create_settings(const ltlm__engine_api *api, cons
     } else {
         settings = api->engine_settings_create_from_raw_file_descriptor(
             *fd, options->backend, options->vision_backend, options->audio_backend);
-        *fd = settings ? -1 : *fd;
+        *fd = -1;
     }
     if (!settings) {
         return NULL;
@@ -127,7 +129,7 @@ int32_t ltlm_engine_create(ltlm_library *library, const ltlm_engine_options *opt
     int32_t fd = options->path ? -1 : options->fd;
     int32_t status = create(library, options, &fd, out, err);
     if (fd >= 0) {
-        ltlm__fd_close(fd); /* taken, and the engine has not got so far as to take it from us */
+        ltlm__fd_close(fd); /* refused before the engine was asked */
     }
     return status;
 }

@@ -151,16 +151,15 @@ static int32_t read_score(const ltlm__engine_api *api, LiteRtLmResponses *respon
     if (api->responses_get_num_candidates(responses) < 1 || !api->responses_has_score_at(responses, 0)) {
         return ltlm__fail(err, LTLM_E_ENGINE, "the engine returned no score");
     }
-    int count = api->responses_has_token_scores_at(responses, 0)
-                    ? api->responses_get_num_token_scores_at(responses, 0)
-                    : 0;
-    if (count > 0) {
+    bool per_token = api->responses_has_token_scores_at(responses, 0);
+    int count = per_token ? api->responses_get_num_token_scores_at(responses, 0) : 0;
+    const float *token_scores = per_token ? api->responses_get_token_scores_at(responses, 0) : NULL;
+    if (count > 0 && token_scores) {
         out->token_scores = ltlm__calloc((size_t)count, sizeof *out->token_scores);
         if (!out->token_scores) {
             return ltlm__fail_no_memory(err);
         }
-        memcpy(out->token_scores, api->responses_get_token_scores_at(responses, 0),
-               (size_t)count * sizeof *out->token_scores);
+        memcpy(out->token_scores, token_scores, (size_t)count * sizeof *token_scores);
         out->count = (size_t)count;
     }
     out->total = api->responses_get_score_at(responses, 0);
