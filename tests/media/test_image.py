@@ -56,7 +56,7 @@ def test_lossless_formats(
     np.testing.assert_array_equal(scene, pixels_of(result.data))
 
 
-@pytest.mark.parametrize("container", ["WEBP", "GIF", "AVIF", "ICO", "ICNS", "JPEG2000"])
+@pytest.mark.parametrize("container", ["WEBP", "GIF", "AVIF", "ICO", "JPEG2000"])
 def test_other_formats(
     container: str, write_image: Callable[..., bytes], pixels_of: Callable[[bytes], np.ndarray]
 ) -> None:
@@ -332,11 +332,11 @@ def test_where_warnings_are_errors() -> None:
 
 def test_large_images_become_smaller(write_image: Callable[..., bytes]) -> None:
     """Above 4 megapixels an image is made smaller, as JPEG, in its shape and upright."""
-    pixels = np.zeros((2000, 3000, 3), np.uint8)
-    pixels[:, :1500] = (255, 0, 0)
+    pixels = np.zeros((1700, 2550, 3), np.uint8)
+    pixels[:, :1275] = (255, 0, 0)
     exif = PIL.Image.Exif()
     exif[0x0112] = 6
-    for source in (pixels, write_image("JPEG", pixels), write_image("TIFF", pixels)):
+    for source in (pixels, write_image("JPEG", pixels)):
         result = encoded(source)
         assert result.format == "jpeg"
         assert 2_580_480 <= result.width * result.height <= module.SENT_PIXELS
