@@ -14,6 +14,7 @@ from litertlm.chat import Chat
 from litertlm.errors import BackendUnavailable, ModalityUnavailable, OptionError
 from litertlm.messages import Message, Text
 from litertlm.modelfile import ModelDescription, open_model
+from litertlm.modelfile.control_tokens import read_control_tokens
 from litertlm.options import Backend, EncoderBackend, Sampler, TurnOptions, check_choice, check_integer, sampler_from
 from litertlm.templates import Markers
 from litertlm.tools import Tool
@@ -110,7 +111,8 @@ class Client:
         check_backend(backend)
         check_choice("vision_backend", vision_backend, get_args(EncoderBackend))
         check_choice("audio_backend", audio_backend, get_args(EncoderBackend))
-        check_integer("threads", threads, 1, 1024)
+        # The engine really starts as many threads as it is told.
+        check_integer("threads", threads, 1, os.cpu_count() or 1)
         check_integer("max_tokens", max_tokens, 16, 2**31 - 1)
         with open_model(bundled_model() if model is None else model) as file:
             description = file.description
@@ -125,6 +127,7 @@ class Client:
             from litertlm._engine.litert import LiteRtEngine, LoadOptions
 
             self._description = description
+            self._markers = Markers(read_control_tokens(file))
             self._sampler = _model_sampler(description)
             self._engine: Engine = LiteRtEngine(
                 load_library(lib),
@@ -143,7 +146,6 @@ class Client:
                 ),
             )
         self._modalities = ("text", *(MODALITY_OF[kind] for kind, where in backends.items() if where))
-        self._markers = Markers(description.control_tokens)
 
     @property
     def info(self) -> ClientInfo:
@@ -175,6 +177,7 @@ class Client:
         sampler: Sampler | Mapping[str, Any] | None = None,
         max_output_tokens: int | None = None,
         thinking: bool | None = None,
+        chat_template: str | None = None,
     ) -> Chat:
         """Start a conversation.
 
@@ -185,13 +188,15 @@ class Client:
             sampler: How tokens are chosen; fields left out are the model's (see ``info.sampler``).
             max_output_tokens: Cut every reply after this many tokens; None: no limit but the context.
             thinking: Whether the model may think before it answers; None: as its template says.
+            chat_template: Jinja text to use instead of the model's own template.
 
         Raises:
             OptionError: A setting is out of range, or two tools share a name.
+            MessageError: The system message, a tool or the template holds what no model can read.
+            TemplateError: The template cannot render the system message and the tools.
             ClosedError: The client is closed.
             EngineError: The engine refused.
         """
-        from litertlm._engine.lib import native_text
         from litertlm._engine.seam import Preface, ToolSpec
 
         TurnOptions(max_output_tokens)
@@ -202,13 +207,13 @@ class Client:
                 raise OptionError(f"Two tools are called {name!r}")
         messages: tuple[Message, ...] = ()
         if system:
-            native_text(system, "system message")
             messages = (Message("system", (Text(system),)),)
         preface = Preface(
             messages=messages,
             tools=tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in declared),
             sampler=sampler_from(sampler),
             thinking=thinking,
+            chat_template=chat_template,
         )
         return Chat(
             self._engine.open(preface),

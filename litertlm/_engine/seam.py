@@ -35,7 +35,8 @@ class EngineInfo:
         threads: CPU threads of the text model.
         max_context: Context length in tokens, None when the model does not say.
         cache_dir: Where weight caches are kept, None when nowhere.
-        can_fork: Whether marks and forks are cheap clones; otherwise they replay the messages.
+        keeps_cache: Whether rewinding and forking keep the KV cache; otherwise the next turn prefills what was
+            said again.
     """
 
     engine: str
@@ -47,7 +48,7 @@ class EngineInfo:
     threads: int
     max_context: int | None
     cache_dir: str | None
-    can_fork: bool
+    keeps_cache: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,14 @@ class Preface:
         tools: Declared to the model.
         sampler: Unset fields are the model's.
         thinking: Whether the model may think first; None: the template's default.
+        chat_template: Jinja text that replaces the model's own template; None: the model's.
     """
 
     messages: tuple[Message, ...] = ()
     tools: tuple[ToolSpec, ...] = ()
     sampler: Sampler = Sampler()
     thinking: bool | None = None
+    chat_template: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class TurnEnd:
         cut: Whether a token limit or the end of the context stopped it.
         prompt_tokens: Prefilled.
         completion_tokens: Decoded, the stop token included.
+        reused_tokens: In the KV cache before the turn.
         media_tokens: The part of ``prompt_tokens`` that images and sound took.
         token_count: In the KV cache afterwards.
         timings: Seconds and rates.
@@ -105,6 +109,7 @@ class TurnEnd:
     cut: bool
     prompt_tokens: int
     completion_tokens: int
+    reused_tokens: int
     media_tokens: int
     token_count: int
     timings: Timings
@@ -149,7 +154,7 @@ class Conversation(Protocol):
 
     @property
     def token_count(self) -> int:
-        """Tokens in the KV cache; 0 before the first turn, as the preface is prefilled with it."""
+        """Tokens of the conversation so far; 0 before the first turn, as the preface is prefilled with it."""
         ...
 
     def count(self, message: Message) -> int:
@@ -169,7 +174,7 @@ class Conversation(Protocol):
         ...
 
     def mark(self) -> Mark:
-        """Remember this state; cheap where the engine can clone."""
+        """Remember this state; costs nothing until it is gone back to."""
         ...
 
     def rewind(self, mark: Mark) -> None:

@@ -200,10 +200,9 @@ class Chat:
         owner = self._claim(message)
         try:
             self._check_room(safe)
-            reused = self._conversation.token_count
             owner.mark = self._conversation.mark()
             owner.turn = self._conversation.start(safe, options)
-            return Stream(owner, owner.turn, options.timeout, started, reused)
+            return Stream(owner, owner.turn, options.timeout, started)
         except BaseException:
             owner.rollback()
             raise

@@ -40,12 +40,11 @@ class Stream:
     Threads: one at a time; :meth:`cancel` from any.
     """
 
-    def __init__(self, owner: TurnOwner, turn: Turn, timeout: float | None, started: float, reused: int) -> None:
+    def __init__(self, owner: TurnOwner, turn: Turn, timeout: float | None, started: float) -> None:
         self._owner: TurnOwner | None = owner
         self._turn = turn
         self._timeout = timeout
         self._deadline = None if timeout is None else started + timeout
-        self._reused = reused
         self._waiting: deque[Delta] = deque()
         self._said: list[Delta] = []
         self._reply: Reply | None = None
@@ -109,7 +108,7 @@ class Stream:
             thinking="".join(delta.thinking for delta in self._said),
             tool_calls=tuple(call for delta in self._said for call in delta.tool_calls),
             finish_reason=_finish_reason(end, any(delta.tool_calls for delta in self._said)),
-            usage=Usage(end.prompt_tokens, end.completion_tokens, self._reused, end.media_tokens),
+            usage=Usage(end.prompt_tokens, end.completion_tokens, end.reused_tokens, end.media_tokens),
             timings=end.timings,
             raw=end.raw,
         )

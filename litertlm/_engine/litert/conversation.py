@@ -1,8 +1,10 @@
 """A conversation of the official library, with the state handling that it lacks.
 
-The library cannot rewind, and a conversation is dead after any failed or cancelled turn. A mark is therefore a
-clone, which is copy-on-write and costs nothing until the two diverge; rewinding swaps the clone in. Where a
-library cannot clone, a mark is the list of messages, and rewinding prefills them again.
+The library cannot rewind, and a conversation is dead after any failed or cancelled turn. Its clones are cheap,
+but wrong: when two of a family have diverged and the next prompt begins with tokens that the other one has
+processed (as all prompts of one chat template do), the engine skips those tokens without having their keys and
+values. ``tests/test_clone_bug.py`` shows it. A mark is therefore the list of messages, and going back to it opens
+a conversation with them, which are prefilled again with the next turn.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from litertlm._engine.handle import Handle
 from litertlm._engine.lib import check, ffi, lib, native_text, new_error, python_text
 from litertlm._engine.litert import wire
 from litertlm._engine.litert.turn import LiteRtTurn
-from litertlm._engine.seam import Preface
+from litertlm._engine.seam import Mark, Preface
 from litertlm.errors import DeadlineExceeded
 from litertlm.messages import Audio, Image, Message
 from litertlm.options import TurnOptions
@@ -34,52 +36,46 @@ AUDIO_TOKENS_PER_SECOND = 25
 
 
 class LiteRtMark:
-    """Implements :class:`litertlm._engine.seam.Mark`.
-
-    A clone can only be made while the engine is idle, so it is made when the next turn starts; until then the
-    conversation itself is in the marked state.
-    """
+    """Implements :class:`litertlm._engine.seam.Mark`."""
 
     def __init__(self, token_count: int, said: tuple[Message, ...]) -> None:
         self.token_count = token_count
         self.said = said
-        self.clone: Handle | None = None
-        # Whether a turn has started since.
-        self.passed = False
-        self.used = False
 
     def close(self) -> None:
-        """Forget it. Idempotent."""
-        self.used = True
-        if self.clone is not None:
-            self.clone.close()
+        """Forget it; there is nothing to free."""
 
 
 class LiteRtConversation:
     """Implements :class:`litertlm._engine.seam.Conversation`."""
 
-    def __init__(self, engine: LiteRtEngine, preface: Preface, *, clone_of: LiteRtMark | None = None) -> None:
+    def __init__(self, engine: LiteRtEngine, preface: Preface, *, at: LiteRtMark | None = None) -> None:
         self.engine = engine
         self._preface = preface
         self._call_numbers = itertools.count(1)
-        # What the KV cache holds beyond the preface; only a library without clones needs it.
-        self._said: tuple[Message, ...] = clone_of.said if clone_of else ()
-        self._token_count = clone_of.token_count if clone_of else 0
-        # Marks made since the last turn.
-        self._marks: list[LiteRtMark] = []
-        self.handle = (clone_of and clone_of.clone) or self._create(preface.messages + self._said)
+        # What was said beyond the preface, and how many tokens that takes.
+        self._said: tuple[Message, ...] = at.said if at else ()
+        self._token_count = at.token_count if at else 0
+        # How many of them are in the KV cache; the rest is prefilled with the next turn.
+        self.cached_tokens = 0
+        # Whether a turn has begun that has not ended well.
+        self.touched = False
+        self.handle = self._create()
 
     @property
     def token_count(self) -> int:
-        """Tokens in the KV cache, as of the last turn."""
+        """Tokens of the conversation, as of the last turn."""
         return self._token_count
 
     def count(self, message: Message) -> int:
         """Tokens that sending ``message`` would prefill; an upper bound with media."""
         rendered = self.render(message)
         tokens = len(self.engine.tokenize(rendered)) + sum(self._media_tokens(part) for part in message.parts)
-        # The engine puts the start token before the very first prefill.
-        return tokens + (self._token_count == 0)
+        if self.cached_tokens:
+            return tokens
+        # Everything said is rendered again, and the engine puts the start token before it.
+        earlier = sum(self._media_tokens(part) for said in self._said for part in said.parts)
+        return max(1, tokens + earlier + 1 - self._token_count)
 
     def render(self, message: Message) -> str:
         """The text that sending ``message`` would prefill, media as their placeholders."""
@@ -103,7 +99,6 @@ class LiteRtConversation:
         except TimeoutError:
             raise DeadlineExceeded(options.timeout or 0) from None
         try:
-            self._pass_marks()
             turn.submit(text)
         except BaseException:
             turn.close()
@@ -112,25 +107,22 @@ class LiteRtConversation:
 
     def mark(self) -> LiteRtMark:
         """Remember this state."""
-        mark = LiteRtMark(self._token_count, self._said)
-        self._marks.append(mark)
-        return mark
+        return LiteRtMark(self._token_count, self._said)
 
-    def rewind(self, mark: LiteRtMark) -> None:
-        """Go back to ``mark``."""
-        if mark.used or not mark.passed:
+    def rewind(self, mark: Mark) -> None:
+        """Go back to ``mark``; what was said until then is prefilled again with the next turn."""
+        if not isinstance(mark, LiteRtMark):
+            raise TypeError("the mark is of another engine")
+        if not self.touched and len(mark.said) == len(self._said):
             return
-        alive = mark.clone or self._create(self._preface.messages + mark.said)
         self._said, self._token_count = mark.said, mark.token_count
-        dead, self.handle, mark.clone, mark.used = self.handle, alive, None, True
+        alive = self._create()
+        dead, self.handle, self.cached_tokens, self.touched = self.handle, alive, 0, False
         dead.close()
 
     def fork(self) -> LiteRtConversation:
         """An independent conversation in the same state."""
-        mark = self.mark()
-        with self.engine.queue.idle():
-            self._pass_marks()
-        return LiteRtConversation(self.engine, self._preface, clone_of=mark)
+        return LiteRtConversation(self.engine, self._preface, at=self.mark())
 
     def close(self) -> None:
         """Free the KV cache. Idempotent."""
@@ -139,36 +131,23 @@ class LiteRtConversation:
     def settled(self, said: tuple[Message, ...], token_count: int) -> None:
         """A turn has ended well: what the KV cache holds now."""
         self._said += said
-        self._token_count = token_count
+        self._token_count = self.cached_tokens = token_count
+        self.touched = False
 
     def new_call_id(self) -> str:
         """An id for a tool call, unique in this conversation."""
         return f"call_{next(self._call_numbers)}"
 
-    def _pass_marks(self) -> None:
-        """Clone what is marked, before a turn changes it. Only while the engine is idle and held."""
-        while self._marks:
-            mark = self._marks.pop()
-            if not mark.used and self.engine.info.can_fork:
-                out, error = ffi.new("ltlm_conversation **"), new_error()
-                with self.handle.using() as conversation:
-                    check(lib.ltlm_conversation_clone(conversation, out, error), error)
-                mark.clone = self._own(out[0])
-            mark.passed = True
-
-    def _own(self, pointer: Any) -> Handle:
-        return Handle("chat", pointer, self.engine.discard, self.engine.handle)
-
-    def _create(self, messages: tuple[Message, ...]) -> Handle:
-        values = {"thinking": {None: 0, True: 1, False: -1}[self._preface.thinking]}
+    def _create(self) -> Handle:
+        """A native conversation in which everything was said, and nothing prefilled."""
         out, error = ffi.new("ltlm_conversation **"), new_error()
-        with self._native_options(messages, values) as options:
+        with self._native_options(self._preface.messages + self._said) as options:
             with self.engine.queue.idle(), self.engine.handle.using() as engine:
                 check(lib.ltlm_conversation_create(engine, options, out, error), error)
-        return self._own(out[0])
+        return Handle("chat", out[0], self.engine.discard, self.engine.handle)
 
     @contextmanager
-    def _native_options(self, messages: tuple[Message, ...], values: dict[str, Any]) -> Iterator[Any]:
+    def _native_options(self, messages: tuple[Message, ...]) -> Iterator[Any]:
         """The C options struct; its strings live as long as the block."""
         system = messages[0] if messages and messages[0].role == "system" else None
         rest = [wire.message_to_wire(message) for message in messages if message is not system]
@@ -186,7 +165,11 @@ class LiteRtConversation:
             for name, value in strings.items()
             if value is not None
         }
-        yield ffi.new("ltlm_conversation_options *", {**values, **kept, "sampler": self._native_sampler()})
+        if self._preface.chat_template is not None:
+            kept["chat_template"] = ffi.new("char[]", native_text(self._preface.chat_template, "chat template"))
+        thinking = {None: 0, True: 1, False: -1}[self._preface.thinking]
+        sampler = self._native_sampler()
+        yield ffi.new("ltlm_conversation_options *", {**kept, "thinking": thinking, "sampler": sampler})
 
     def _native_sampler(self) -> dict[str, Any]:
         """Every field set: an unset one would be the engine's idea of a default, which is greedy."""

@@ -73,7 +73,7 @@ class LiteRtEngine:
             threads=options.threads,
             max_context=options.max_context,
             cache_dir=options.cache_dir,
-            can_fork=library.can(lib.LTLM_CAN_CLONE),
+            keeps_cache=False,
         )
 
     def open(self, preface: Preface) -> LiteRtConversation:

@@ -50,7 +50,7 @@ class LiteRtTurn:
         self._message = message
         self._text_tokens = text_tokens
         self._limit = options.max_output_tokens
-        self._before = conversation.token_count
+        self._before = conversation.cached_tokens
         self._batch = ffi.new("ltlm_batch *")
         self._stream: Handle | None = None
         self._woken = False
@@ -82,6 +82,7 @@ class LiteRtTurn:
                 error,
                 **self._context(),
             )
+        self._conversation.touched = True
         self._stream = Handle("stream", out[0], lib.ltlm_stream_delete, self._conversation.handle)
 
     def take(self, timeout: float | None) -> Sequence[Delta]:
@@ -179,7 +180,8 @@ class LiteRtTurn:
             cut=full or (self._limit is not None and completion >= self._limit),
             prompt_tokens=prompt,
             completion_tokens=completion,
-            media_tokens=0 if self._text_tokens is None else max(0, prompt - self._text_tokens),
+            reused_tokens=self._before,
+            media_tokens=self._media_tokens(prompt),
             token_count=self._token_count,
             timings=self._timings(),
             raw=b"\n".join(self._raw).decode("utf-8", errors="replace"),
@@ -204,6 +206,12 @@ class LiteRtTurn:
         engine.bury()
         self._settled = True
 
+    def _media_tokens(self, prompt: int) -> int:
+        """What the prompt has beyond its text; a start token, put before the very first, is not counted."""
+        if self._text_tokens is None:
+            return 0
+        return max(0, prompt - self._text_tokens - (self._before == 0))
+
     def _timings(self) -> Timings:
         batch = self._batch
         first = batch.first_chunk_ns or batch.ended_ns
@@ -219,4 +227,4 @@ class LiteRtTurn:
     def _context(self) -> dict[str, int]:
         """What a ContextOverflow says."""
         limit = self._conversation.engine.info.max_context
-        return {"used": self._before, "limit": limit or 0}
+        return {"used": self._conversation.token_count, "limit": limit or 0}
