@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from litertlm.errors import MessageError
 from litertlm.messages import Message, Part, Text, ToolCall, ToolResult
 
 __all__ = ["Markers"]
@@ -54,8 +55,15 @@ class Markers:
         return self._pattern.sub(lambda found: found[0][0] + WORD_JOINER + found[0][1:], text)
 
     def neutralise_message(self, message: Message) -> Message:
-        """A message whose text, tool names and tool results are neutralised."""
-        return Message(message.role, tuple(self._part(part) for part in message.parts))
+        """A message whose text, tool names and tool results are neutralised.
+
+        Raises:
+            MessageError: A tool result is nested deeper than any engine could read.
+        """
+        try:
+            return Message(message.role, tuple(self._part(part) for part in message.parts))
+        except RecursionError:
+            raise MessageError("A tool result is nested too deep") from None
 
     def _part(self, part: Part) -> Part:
         match part:

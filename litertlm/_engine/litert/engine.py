@@ -139,18 +139,27 @@ class LiteRtEngine:
 
 
 def _load(library: Library, options: LoadOptions) -> Any:
-    """The native engine."""
-    # The first attempt is silent. The engine tells why a load failed only to its log, and only at a level that
-    # prints; so a failed load is tried once more with the log on.
-    try:
-        return _create(library, options)
-    except LiteRTLMError as silent:
-        with listening(library) as log:
-            try:
-                return _create(library, options)
-            except LiteRTLMError as spoken:
-                failure = spoken if str(spoken) else silent
-    raise _explain(failure, log.text, log.reason, options) from None
+    """The native engine.
+
+    The first attempt is silent: the engine tells why a load failed only to its log, and only at a level that
+    prints, so a failed load is tried once more with the log on. The graphics stack prints whatever the level,
+    so an attempt on a GPU is listened to from the start.
+    """
+    if not _uses_gpu(options):
+        try:
+            return _create(library, options)
+        except LiteRTLMError:
+            pass
+    with listening(library) as log:
+        try:
+            return _create(library, options)
+        except LiteRTLMError as error:
+            failure = error
+    raise _explain(failure, log.text, log.reason, options)
+
+
+def _uses_gpu(options: LoadOptions) -> bool:
+    return "gpu" in (options.backend, options.vision_backend, options.audio_backend)
 
 
 def _create(library: Library, options: LoadOptions) -> Any:
@@ -180,7 +189,7 @@ def _create(library: Library, options: LoadOptions) -> Any:
 def _explain(failure: LiteRTLMError, log: str, reason: str, options: LoadOptions) -> LiteRTLMError:
     """The exception for a failed load, from the engine's status and its log."""
     words = reason or failure.message
-    if options.backend == "gpu" or "gpu" in (options.vision_backend, options.audio_backend):
+    if _uses_gpu(options):
         return BackendUnavailable(
             f"The model cannot be loaded on the GPU: {words}",
             backend="gpu",
