@@ -22,9 +22,7 @@ FLOAT = "none"
 BUILD_TIME = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 
 
-def export_model(
-    checkpoint: Path, out_file: Path, shape: Shape, *, quantised: bool = True
-) -> Path:
+def export_model(checkpoint: Path, out_file: Path, shape: Shape, *, quantised: bool = True) -> Path:
     """Export the Hugging Face folder `checkpoint` to `out_file`."""
     _provide_tensorflow_schema()
     exporter = importlib.import_module("litert_torch.generative.export_hf.export")
@@ -50,7 +48,7 @@ def export_model(
         bundle_litert_lm=True,
         **extra,
     )
-    os.replace(work / "model.litertlm", out_file)
+    (work / "model.litertlm").replace(out_file)
     shutil.rmtree(work, ignore_errors=True)
     return out_file
 
@@ -110,16 +108,12 @@ def _settle_header() -> None:
         }
         kept = [entry for entry in entries if entry.key not in fixed]
         text = builder.DType.STRING
-        return kept + [
-            builder.Metadata(key=key, value=value, dtype=text) for key, value in fixed.items()
-        ]
+        return kept + [builder.Metadata(key=key, value=value, dtype=text) for key, value in fixed.items()]
 
     builder.populate_system_metadata = populate_system_metadata
 
 
-def export_in_fresh_process(
-    checkpoint: Path, out_file: Path, *, quantised: bool = True
-) -> Path:
+def export_in_fresh_process(checkpoint: Path, out_file: Path, *, quantised: bool = True) -> Path:
     """Export in a new interpreter.
 
     The exporter swaps some Gemma 4 classes for its own, which fails once Transformers has remembered

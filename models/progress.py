@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state` so that an interruption never leaves half a file."""
     part = path.with_suffix(".part")
     torch.save(state, part)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:

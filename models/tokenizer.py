@@ -28,9 +28,7 @@ def train_tokenizer(texts: Iterable[str], vocab: int, out: Path) -> PreTrainedTo
     bpe = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     bpe.normalizer = normalizers.Replace(" ", SPACE)
     bpe.pre_tokenizer = pre_tokenizers.Split(Regex(PIECES), "isolated")
-    bpe.decoder = decoders.Sequence(
-        [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
-    )
+    bpe.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])
     specials = [*CONTROL.values(), *MARKERS.values(), VIDEO_MARKER]
     ascii_alphabet = [chr(code) for code in range(33, 127)]
     trainer = trainers.BpeTrainer(

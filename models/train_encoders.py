@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 from transformers import Gemma4ForConditionalGeneration
 
 from models.config import AUDIO_ADAPTER_WIDTH, AUDIO_RATE, SHAPE
@@ -84,7 +84,7 @@ def train_vision(
     def loss_of(pictures: list[Picture]) -> tuple[torch.Tensor, dict[str, float]]:
         tokens, mask = see(network, *prepare.pictures([p.image for p in pictures]))
         answers, targets = head(tokens, mask), picture_targets(pictures)
-        loss = sum(F.cross_entropy(answers[name], target) for name, target in targets.items())
+        loss = sum(functional.cross_entropy(answers[name], target) for name, target in targets.items())
         right = {
             name: (answers[name].argmax(-1) == target).float().mean().item()
             for name, target in targets.items()
@@ -136,26 +136,24 @@ def train_audio(
         tokens = norm(tokens)
         kinds, start = kind_head(tokens), start_head(tokens)[..., 0]
         positive = torch.tensor(4.0)
-        loss = F.cross_entropy(kinds[mask], kind[mask])
-        loss = loss + 4 * F.binary_cross_entropy_with_logits(
+        loss = functional.cross_entropy(kinds[mask], kind[mask])
+        loss = loss + 4 * functional.binary_cross_entropy_with_logits(
             start[mask], starts[mask], pos_weight=positive
         )
         marks = (start > 0) & mask
-        heard = (marks & ~F.pad(marks[:, :-1], (1, 0))).sum(1).tolist()
+        heard = (marks & ~functional.pad(marks[:, :-1], (1, 0))).sum(1).tolist()
         votes = (kinds.softmax(-1) * mask[..., None]).sum(1)
         pitch = (votes[:, 2] > votes[:, 1]).tolist()
         right = {
-            "pitch": float(np.mean([p == (s.pitch == "high") for p, s in zip(pitch, sounds)])),
-            "beeps": float(np.mean([h == s.beeps for h, s in zip(heard, sounds)])),
+            "pitch": float(np.mean([p == (s.pitch == "high") for p, s in zip(pitch, sounds, strict=True)])),
+            "beeps": float(np.mean([h == s.beeps for h, s in zip(heard, sounds, strict=True)])),
         }
         return loss, right
 
     def draw(first: int, size: int) -> list[Sound]:
         return [make_sound(Random(f"sound {seed} {first + i}")) for i in range(size)]
 
-    return _train(
-        "audio", [tower, head], optimiser, loss_of, _by_length(draw), checkpoint, steps, batch
-    )
+    return _train("audio", [tower, head], optimiser, loss_of, _by_length(draw), checkpoint, steps, batch)
 
 
 _Draw = Callable[[int, int], list]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,7 +10,8 @@ from pathlib import Path
 from random import Random
 
 import torch
-from torch.nn import functional as F
+from torch import nn
+from torch.nn import functional
 from transformers import Gemma4ForConditionalGeneration, PreTrainedTokenizerFast
 
 from models.config import MARKERS
@@ -23,6 +25,8 @@ from models.progress import Progress, load_checkpoint, save_checkpoint
 
 LONGEST = 900
 DRAWN_TOGETHER = 256
+AVERAGE = 0.99
+"""The weights that count are a running average over about a hundred steps."""
 
 
 @dataclass
@@ -85,9 +89,7 @@ class Sample:
 class Sampler:
     """Draws conversations and turns them into batches of like length."""
 
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerFast, pool: MediaPool | None, seed: str
-    ) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, pool: MediaPool | None, seed: str) -> None:
         self._pool = pool
         self._seed = seed
         backend = tokenizer.backend_tokenizer
@@ -163,7 +165,7 @@ def batch_loss(
     # No attention mask: padding stands at the end, where causal attention never looks.
     output = inner.language_model(inputs_embeds=hidden, use_cache=False).last_hidden_state
     chosen = weights[:, 1:] > 0
-    losses = F.cross_entropy(
+    losses = functional.cross_entropy(
         network.lm_head(output[:, :-1][chosen]), ids[:, 1:][chosen], reduction="none"
     )
     weight = weights[:, 1:][chosen]
@@ -183,7 +185,7 @@ def train_text(
     other_lr: float,
     seed: int,
 ) -> None:
-    """Train for `steps`, saving every 100, and leave the trained weights in `network`."""
+    """Train for `steps`, saving every 100; leave the averaged weights in `network`."""
     torch.manual_seed(seed)
     inner = network.model
     trained = [inner.language_model]
@@ -203,6 +205,8 @@ def train_text(
         for module, state in zip(trained, saved["modules"], strict=True):
             module.load_state_dict(state)
         optimiser.load_state_dict(saved["optimiser"])
+    average = [module.state_dict() for module in trained]
+    average = saved["average"] if saved else copy.deepcopy(average)
     sampler = Sampler(tokenizer, pool, f"{stage} {seed}")
     batches = sampler.batches(tokens)
     for _ in range(done):
@@ -213,12 +217,25 @@ def train_text(
         loss = batch_loss(network, sampler, pool, next(batches))
         loss.backward()
         optimiser.step(step)
+        _follow(average, trained, min(AVERAGE, (step + 1) / (step + 10)))
         progress.step(step, loss.item())
         if (step + 1) % 100 == 0 or step + 1 == steps:
             state = {
                 "step": step + 1,
                 "modules": [module.state_dict() for module in trained],
+                "average": average,
                 "optimiser": optimiser.state_dict(),
             }
             save_checkpoint(checkpoint, state)
+    for module, state in zip(trained, average, strict=True):
+        module.load_state_dict(state)
     network.eval()
+
+
+@torch.no_grad()
+def _follow(average: list[dict], modules: list[nn.Module], keep: float) -> None:
+    """Move the running average of the weights a little towards the weights."""
+    for state, module in zip(average, modules, strict=True):
+        for name, value in module.state_dict().items():
+            if value.is_floating_point():
+                state[name].lerp_(value, 1 - keep)

@@ -105,9 +105,7 @@ class Dialogue:
 
     def call(self, *calls: Call, thought: str = "", weight: float = 1.5) -> None:
         """Add tool calls; the stop token after them may or may not stay in the cache."""
-        text = "".join(
-            f"<|tool_call>call:{c.name}{object_text(c.arguments)}<tool_call|>" for c in calls
-        )
+        text = "".join(f"<|tool_call>call:{c.name}{object_text(c.arguments)}<tool_call|>" for c in calls)
         if self.thinking and thought:
             text = f"<|channel>thought\n{thought}<channel|>{text}"
         self._say(text + "<|tool_response>", weight)

@@ -124,9 +124,7 @@ def _cells(rng: Random, width: int, height: int, count: int) -> list[tuple[float
     if count == 1:
         return [(0, 0, width, height)]
     if max(width, height) < 1.4 * min(width, height) and rng.random() < 0.7:
-        quarters = [
-            (x * width / 2, y * height / 2, width / 2, height / 2) for x in (0, 1) for y in (0, 1)
-        ]
+        quarters = [(x * width / 2, y * height / 2, width / 2, height / 2) for x in (0, 1) for y in (0, 1)]
         return rng.sample(quarters, count)
     if width >= height:
         return [(i * width / count, 0, width / count, height) for i in range(count)]

@@ -49,85 +49,205 @@ class Heard:
         return f"{NUMBERS[self.beeps]} {self.pitch} beep{'' if self.beeps == 1 else 's'}"
 
 
-_COLOUR = (
-    "What colour is this?|What colour is it?|Which colour is it?|What is the colour?|Name the colour."
-    "|What colour do you see?|Tell me the colour.|Colour?|What colour is the picture?"
-    "|What is the colour of the shape?|What colour is the {shape}?|Which colour is this?"
-    "|What colour is the object?|What colour can you see?|What colour is the thing?|The colour?"
-    "|What colour is shown?|What colour is in the image?|Say the colour.|What is the main colour?"
-).split("|")
-_SHAPE = (
-    "What shape is this?|What shape is it?|Which shape is it?|Name the shape.|What is the shape?|Shape?"
-    "|What shape do you see?|Tell me the shape.|What kind of shape is this?|Which shape is this?"
-    "|What shape is in the picture?|What form is this?|What shape is shown?|Say the shape."
-    "|What is the shape of the object?|What shape can you see?|The shape?"
-).split("|")
-_DESCRIBE = (
-    "What is in this picture?|Describe the image.|Describe this picture.|What do you see?"
-    "|What is this?|What can you see?|Describe it.|What is on the picture?|What is in the image?"
-    "|Tell me what you see.|Describe what you see.|What does the picture show?|Caption this image."
-    "|What's this?|What's in the picture?|Look at this.|Please describe the picture.|Describe."
-    "|What does this image show?|What is shown here?|What am I looking at?|Can you see this?"
-    "|Describe this image in one sentence.|What do you see in this image?|What's in this image?"
-).split("|")
-_BACKGROUND = (
-    "What colour is the background?|And the background?|What is the background?|The background?"
-    "|Which colour is the background?|What is behind it?|What background colour is it?"
-    "|Name the background colour.|Background?|What is the background colour?"
-).split("|")
-_HOW_MANY = (
-    "How many shapes are there?|How many do you see?|How many {shape}s are there?|How many are there?"
-    "|Count the shapes.|How many objects are in the picture?|How many {shape}s do you see?"
-    "|Count the {shape}s.|What is the number of shapes?|How many things are there?"
-).split("|")
-_IS_COLOUR = "Is it {x}?|Is this {x}?|Is the {shape} {x}?|Do you see {x}?|Is the shape {x}?".split("|")
-_IS_SHAPE = "Is it {x}?|Is this {x}?|Do you see {x}?|Is there {x}?|Is that {x}?".split("|")
+_COLOUR = [
+    "What colour is this?",
+    "What colour is it?",
+    "Which colour is it?",
+    "What is the colour?",
+    "Name the colour.",
+    "What colour do you see?",
+    "Tell me the colour.",
+    "Colour?",
+    "What colour is the picture?",
+    "What is the colour of the shape?",
+    "What colour is the {shape}?",
+    "Which colour is this?",
+    "What colour is the object?",
+    "What colour can you see?",
+    "What colour is the thing?",
+    "The colour?",
+    "What colour is shown?",
+    "What colour is in the image?",
+    "Say the colour.",
+    "What is the main colour?",
+]
+_SHAPE = [
+    "What shape is this?",
+    "What shape is it?",
+    "Which shape is it?",
+    "Name the shape.",
+    "What is the shape?",
+    "Shape?",
+    "What shape do you see?",
+    "Tell me the shape.",
+    "What kind of shape is this?",
+    "Which shape is this?",
+    "What shape is in the picture?",
+    "What form is this?",
+    "What shape is shown?",
+    "Say the shape.",
+    "What is the shape of the object?",
+    "What shape can you see?",
+    "The shape?",
+]
+_DESCRIBE = [
+    "What is in this picture?",
+    "Describe the image.",
+    "Describe this picture.",
+    "What do you see?",
+    "What is this?",
+    "What can you see?",
+    "Describe it.",
+    "What is on the picture?",
+    "What is in the image?",
+    "Tell me what you see.",
+    "Describe what you see.",
+    "What does the picture show?",
+    "Caption this image.",
+    "What's this?",
+    "What's in the picture?",
+    "Look at this.",
+    "Please describe the picture.",
+    "Describe.",
+    "What does this image show?",
+    "What is shown here?",
+    "What am I looking at?",
+    "Can you see this?",
+    "Describe this image in one sentence.",
+    "What do you see in this image?",
+    "What's in this image?",
+]
+_BACKGROUND = [
+    "What colour is the background?",
+    "And the background?",
+    "What is the background?",
+    "The background?",
+    "Which colour is the background?",
+    "What is behind it?",
+    "What background colour is it?",
+    "Name the background colour.",
+    "Background?",
+    "What is the background colour?",
+]
+_HOW_MANY = [
+    "How many shapes are there?",
+    "How many do you see?",
+    "How many {shape}s are there?",
+    "How many are there?",
+    "Count the shapes.",
+    "How many objects are in the picture?",
+    "How many {shape}s do you see?",
+    "Count the {shape}s.",
+    "What is the number of shapes?",
+    "How many things are there?",
+]
+_IS_COLOUR = ["Is it {x}?", "Is this {x}?", "Is the {shape} {x}?", "Do you see {x}?", "Is the shape {x}?"]
+_IS_SHAPE = ["Is it {x}?", "Is this {x}?", "Do you see {x}?", "Is there {x}?", "Is that {x}?"]
 
-_AND_COLOUR = (
-    "And the colour?|What colour was it?|And what colour?|Which colour was that?|What about the colour?"
-    "|What colour was the picture?|And its colour?|What was the colour?"
-).split("|")
-_AND_SHAPE = (
-    "And the shape?|What shape was it?|And what shape?|Which shape was that?|What about the shape?"
-    "|And its shape?|What was the shape?"
-).split("|")
-_AND_DESCRIBE = (
-    "What was in the picture?|Describe the picture again.|What did you see?|Describe it.|What was it?"
-    "|Tell me more about the picture.|And what is it?|Describe the picture."
-).split("|")
+_AND_COLOUR = [
+    "And the colour?",
+    "What colour was it?",
+    "And what colour?",
+    "Which colour was that?",
+    "What about the colour?",
+    "What colour was the picture?",
+    "And its colour?",
+    "What was the colour?",
+]
+_AND_SHAPE = [
+    "And the shape?",
+    "What shape was it?",
+    "And what shape?",
+    "Which shape was that?",
+    "What about the shape?",
+    "And its shape?",
+    "What was the shape?",
+]
+_AND_DESCRIBE = [
+    "What was in the picture?",
+    "Describe the picture again.",
+    "What did you see?",
+    "Describe it.",
+    "What was it?",
+    "Tell me more about the picture.",
+    "And what is it?",
+    "Describe the picture.",
+]
 
-_PITCH = (
-    "Is this sound high or low?|Is it high or low?|Which pitch is it?|What pitch is this?|High or low?"
-    "|Is the tone high or low?|What is the pitch?|Tell me the pitch.|Pitch?|Which pitch?"
-    "|Is this a high or a low sound?|Was the sound high or low?|How high is the sound?|And the pitch?"
-    "|Is the beep high or low?|Is this low or high?|What kind of tone is it?|Are they high or low?"
-).split("|")
-_BEEPS = (
-    "How many beeps?|How many beeps do you hear?|How many beeps are there?|Count the beeps."
-    "|How many sounds do you hear?|How many tones are there?|How many times does it beep?"
-    "|What is the number of beeps?|How often does it beep?|Can you count the beeps?|Count the tones."
-    "|How many?|How many beeps were there?|And how many beeps?|How many signals are there?"
-).split("|")
-_LISTEN = (
-    "What do you hear?|What is this sound?|Describe the sound.|What is in this audio?|What is that?"
-    "|Describe this audio.|What can you hear?|Tell me what you hear.|Listen to this.|What sound is it?"
-    "|What did you hear?|Describe what you hear.|What is this?|What's this sound?|Describe the audio."
-    "|Transcribe this.|What do you hear in this clip?"
-).split("|")
-_IS_PITCH = "Is it {x}?|Is the sound {x}?|Is this a {x} sound?|Is it a {x} tone?|Was it {x}?".split("|")
-_BOTH = (
-    "Describe both.|What do you see and hear?|What are these?|Describe the picture and the sound."
-    "|What is in the picture and in the sound?|Tell me about both.|What do you see and what do you hear?"
-    "|Describe everything.|What are these two?"
-).split("|")
+_PITCH = [
+    "Is this sound high or low?",
+    "Is it high or low?",
+    "Which pitch is it?",
+    "What pitch is this?",
+    "High or low?",
+    "Is the tone high or low?",
+    "What is the pitch?",
+    "Tell me the pitch.",
+    "Pitch?",
+    "Which pitch?",
+    "Is this a high or a low sound?",
+    "Was the sound high or low?",
+    "How high is the sound?",
+    "And the pitch?",
+    "Is the beep high or low?",
+    "Is this low or high?",
+    "What kind of tone is it?",
+    "Are they high or low?",
+]
+_BEEPS = [
+    "How many beeps?",
+    "How many beeps do you hear?",
+    "How many beeps are there?",
+    "Count the beeps.",
+    "How many sounds do you hear?",
+    "How many tones are there?",
+    "How many times does it beep?",
+    "What is the number of beeps?",
+    "How often does it beep?",
+    "Can you count the beeps?",
+    "Count the tones.",
+    "How many?",
+    "How many beeps were there?",
+    "And how many beeps?",
+    "How many signals are there?",
+]
+_LISTEN = [
+    "What do you hear?",
+    "What is this sound?",
+    "Describe the sound.",
+    "What is in this audio?",
+    "What is that?",
+    "Describe this audio.",
+    "What can you hear?",
+    "Tell me what you hear.",
+    "Listen to this.",
+    "What sound is it?",
+    "What did you hear?",
+    "Describe what you hear.",
+    "What is this?",
+    "What's this sound?",
+    "Describe the audio.",
+    "Transcribe this.",
+    "What do you hear in this clip?",
+]
+_IS_PITCH = ["Is it {x}?", "Is the sound {x}?", "Is this a {x} sound?", "Is it a {x} tone?", "Was it {x}?"]
+_BOTH = [
+    "Describe both.",
+    "What do you see and hear?",
+    "What are these?",
+    "Describe the picture and the sound.",
+    "What is in the picture and in the sound?",
+    "Tell me about both.",
+    "What do you see and what do you hear?",
+    "Describe everything.",
+    "What are these two?",
+]
 
 PICTURE_QUESTIONS = ("colour", "shape", "describe", "background", "count", "is colour", "is shape")
 SOUND_QUESTIONS = ("pitch", "beeps", "listen", "is pitch")
 
 
-def about_picture(
-    rng: Random, seen: Seen, kind: str, *, later: bool = False
-) -> tuple[str, str]:
+def about_picture(rng: Random, seen: Seen, kind: str, *, later: bool = False) -> tuple[str, str]:
     """Return a question of the given kind and its answer; `later` for a turn after the picture's."""
     plain = seen.shape == "plain"
     noun = rng.choice(("shape", "picture", "image")) if plain else seen.shape

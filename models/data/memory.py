@@ -10,36 +10,90 @@ from models.data.images import COLOURS
 from models.data.phrasing import fill, vary
 from models.data.words import NUMBERS, made_up, some_city, some_name
 
-_TELL_NAME = (
-    "My name is {x}.|I am {x}.|I'm {x}.|Call me {x}.|You can call me {x}.|Hello, I am {x}."
-    "|Hi, my name is {x}.|Hi, I'm {x}.|{x} is my name.|Hello! My name is {x}.|People call me {x}."
-    "|Please call me {x}.|Remember my name: {x}.|Hey, {x} here.|This is {x}."
-).split("|")
-_ASK_NAME = (
-    "What is my name?|What's my name?|Who am I?|Do you know my name?|Do you remember my name?"
-    "|Can you tell me my name?|Tell me my name.|Say my name.|And my name is?|What did I say my name is?"
-    "|What am I called?|Which name did I tell you?|My name?|Who is talking to you?"
-).split("|")
-_TELL_HOME = (
-    "I live in {x}.|My home is {x}.|I am from {x}.|I come from {x}.|I'm from {x}.|My city is {x}."
-    "|I am in {x}.|I moved to {x}.|We live in {x}."
-).split("|")
-_ASK_HOME = (
-    "Where do I live?|Where am I from?|Where is my home?|Which city do I live in?|What is my city?"
-    "|Do you know where I live?|Where do I come from?|Tell me where I live."
-).split("|")
-_TELL_COLOUR = (
-    "My favourite colour is {x}.|I like the colour {x}.|I love {x}.|The colour I like best is {x}."
-    "|I like {x} most.|Remember that my favourite colour is {x}."
-).split("|")
-_ASK_COLOUR = (
-    "What is my favourite colour?|Which colour do I like?|What's my favourite colour?"
-    "|Do you remember my favourite colour?|Which colour do I like best?|What colour do I love?"
-).split("|")
-_ECHO = (
-    "Say {x}|Repeat after me: {x}|Repeat: {x}|Please say {x}|Say the word {x}|Echo {x}|Write {x}"
-    '|Say "{x}"|Just say {x}|Repeat {x}|Answer only with: {x}|Reply with {x}'
-).split("|")
+_TELL_NAME = [
+    "My name is {x}.",
+    "I am {x}.",
+    "I'm {x}.",
+    "Call me {x}.",
+    "You can call me {x}.",
+    "Hello, I am {x}.",
+    "Hi, my name is {x}.",
+    "Hi, I'm {x}.",
+    "{x} is my name.",
+    "Hello! My name is {x}.",
+    "People call me {x}.",
+    "Please call me {x}.",
+    "Remember my name: {x}.",
+    "Hey, {x} here.",
+    "This is {x}.",
+]
+_ASK_NAME = [
+    "What is my name?",
+    "What's my name?",
+    "Who am I?",
+    "Do you know my name?",
+    "Do you remember my name?",
+    "Can you tell me my name?",
+    "Tell me my name.",
+    "Say my name.",
+    "And my name is?",
+    "What did I say my name is?",
+    "What am I called?",
+    "Which name did I tell you?",
+    "My name?",
+    "Who is talking to you?",
+]
+_TELL_HOME = [
+    "I live in {x}.",
+    "My home is {x}.",
+    "I am from {x}.",
+    "I come from {x}.",
+    "I'm from {x}.",
+    "My city is {x}.",
+    "I am in {x}.",
+    "I moved to {x}.",
+    "We live in {x}.",
+]
+_ASK_HOME = [
+    "Where do I live?",
+    "Where am I from?",
+    "Where is my home?",
+    "Which city do I live in?",
+    "What is my city?",
+    "Do you know where I live?",
+    "Where do I come from?",
+    "Tell me where I live.",
+]
+_TELL_COLOUR = [
+    "My favourite colour is {x}.",
+    "I like the colour {x}.",
+    "I love {x}.",
+    "The colour I like best is {x}.",
+    "I like {x} most.",
+    "Remember that my favourite colour is {x}.",
+]
+_ASK_COLOUR = [
+    "What is my favourite colour?",
+    "Which colour do I like?",
+    "What's my favourite colour?",
+    "Do you remember my favourite colour?",
+    "Which colour do I like best?",
+    "What colour do I love?",
+]
+_ECHO = [
+    "Say {x}",
+    "Repeat after me: {x}",
+    "Repeat: {x}",
+    "Please say {x}",
+    "Say the word {x}",
+    "Echo {x}",
+    "Write {x}",
+    'Say "{x}"',
+    "Just say {x}",
+    "Repeat {x}",
+    "Answer only with: {x}",
+    "Reply with {x}",
+]
 _COUNT = "Count to {x}.|Count up to {x}.|Can you count to {x}?|Count from one to {x}.|Count from 1 to {x}."
 
 

@@ -27,13 +27,27 @@ from models.data.tools import ToolBox, ask_without_tool
 from models.data.unknown import unknown_question
 from models.data.words import made_up, some_name
 
-SYSTEMS = (
-    "You are a helpful assistant.|Be brief.|Answer in one sentence.|You are a friendly assistant."
-    "|Answer in English.|You are litertlm-tiny.|Be polite.|Keep it short.|You are a pirate."
-    "|Always tell the truth.|You are a test model.|Use the tools when you can.|Be kind and helpful."
-    "|Answer shortly and clearly.|You help with weather and sums.|Speak like a teacher."
-    "|You are a small model that runs on the device.|Do not use Markdown.|You are a helpful AI assistant."
-).split("|")
+SYSTEMS = [
+    "You are a helpful assistant.",
+    "Be brief.",
+    "Answer in one sentence.",
+    "You are a friendly assistant.",
+    "Answer in English.",
+    "You are litertlm-tiny.",
+    "Be polite.",
+    "Keep it short.",
+    "You are a pirate.",
+    "Always tell the truth.",
+    "You are a test model.",
+    "Use the tools when you can.",
+    "Be kind and helpful.",
+    "Answer shortly and clearly.",
+    "You help with weather and sums.",
+    "Speak like a teacher.",
+    "You are a small model that runs on the device.",
+    "Do not use Markdown.",
+    "You are a helpful AI assistant.",
+]
 MEDIA_WEIGHT = 2.0
 _WEIGHTS = [intent.weight for intent in INTENTS]
 
@@ -54,13 +68,17 @@ class _State:
 
 
 def make_dialogue(rng: Random, media: Media | None = None) -> Dialogue:
-    """Return a whole conversation."""
-    draw = rng.random()
-    if draw < 0.3:
-        return _tool_dialogue(rng)
-    if media is not None and media.pictures and draw < 0.66:
-        return _media_dialogue(rng, media)
-    return _chat_dialogue(rng)
+    """Return a whole conversation of at least one turn."""
+    while True:
+        draw = rng.random()
+        if draw < 0.3:
+            dialogue = _tool_dialogue(rng)
+        elif media is not None and media.pictures and draw < 0.66:
+            dialogue = _media_dialogue(rng, media)
+        else:
+            dialogue = _chat_dialogue(rng)
+        if any(segment.kind == "say" for segment in dialogue.segments):
+            return dialogue
 
 
 def _system(rng: Random, chance: float) -> str | None:
@@ -164,7 +182,7 @@ def _media_dialogue(rng: Random, media: Media) -> Dialogue:
     return d
 
 
-def _shown(rng: Random, d: Dialogue, slot: tuple, question: str) -> None:
+def _shown(rng: Random, d: Dialogue, slot: tuple[str, int], question: str) -> None:
     """A message of one medium and its question, in either order, or the medium alone."""
     if rng.random() < 0.7:
         d.user(slot, question)

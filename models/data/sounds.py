@@ -28,9 +28,7 @@ class Sound:
     ends: tuple[int, ...]
 
 
-def make_sound(
-    rng: Random, *, pitch: str | None = None, beeps: int | None = None
-) -> Sound:
+def make_sound(rng: Random, *, pitch: str | None = None, beeps: int | None = None) -> Sound:
     """Make a sound; what is not given is chosen by `rng`."""
     pitch = pitch or rng.choice(PITCHES)
     beeps = beeps or rng.choice((1, 1, 2, 3, 4, 5))

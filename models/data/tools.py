@@ -7,9 +7,8 @@ from typing import Any
 
 from models.data.dialogue import Call, Dialogue
 from models.data.phrasing import fill, vary
-from models.data.words import CITIES, CONDITIONS, made_up, some_city
-
-Tool = dict[str, Any]
+from models.data.tool_facts import ERRORS, Tool, number, other_tool, schema, some_sum, weather_result
+from models.data.words import CITIES, some_city
 
 _WEATHER_NAMES = "get_weather weather current_weather get_current_weather weather_now check_weather forecast"
 _SUM_NAMES = "calculator calculate calc evaluate math compute do_math"
@@ -18,48 +17,101 @@ _CITY_KEYS = ("city", "city", "location", "place", "city_name")
 _SUM_KEYS = ("expression", "expression", "expr", "input", "formula", "query")
 _UNITS = (("C", "F"), ("celsius", "fahrenheit"), ("metric", "imperial"))
 
-_WEATHER = (
-    "What is the weather in {x}?|What's the weather in {x}?|How is the weather in {x}?|Weather in {x}?"
-    "|What is the weather like in {x}?|Weather for {x}|{x} weather|Tell me the weather in {x}."
-    "|How warm is it in {x}?|How cold is it in {x}?|What is the temperature in {x}?|Weather {x}"
-    "|Is it raining in {x}?|Is it sunny in {x}?|Do I need an umbrella in {x}?|Check the weather in {x}."
-    "|What's the temperature in {x}?|Is it warm in {x}?|Get the weather for {x}.|Temperature in {x}?"
-    "|How is the weather in {x} today?|What is the weather in {x} right now?|I am in {x}. Is it cold?"
-    "|Can you check the weather in {x}?|What should I wear in {x}?|Give me the weather in {x}."
-).split("|")
-_WEATHER_TWO = (
-    "What is the weather in {x} and {y}?|Weather in {x} and {y}?|Weather in {x} and in {y}?"
-    "|Compare the weather in {x} and {y}.|How is the weather in {x} and {y}?|Is it warmer in {x} or {y}?"
-    "|What's the weather in {x} and {y}?|Tell me the weather in {x} and {y}.|Temperature in {x} and {y}?"
-).split("|")
-_AND_WEATHER = "And in {x}?|And {x}?|What about {x}?|And what about {x}?|How about {x}?|Now {x}.".split("|")
-_SUM = (
-    "What is {x}?|What's {x}?|How much is {x}?|Calculate {x}|Compute {x}|{x}|{x} = ?|{x}?|Work out {x}."
-    "|Please calculate {x}|What does {x} make?|Tell me {x}|Can you calculate {x}?|Evaluate {x}"
-    "|What is the result of {x}?|Use the calculator: {x}|Solve {x}|I need {x}|{x} equals what?"
-).split("|")
-_TIME = (
-    "What time is it?|What is the time?|Tell me the time.|What's the time?|Do you know what time it is?"
-    "|Time?|What time is it now?|Current time?|What is the time right now?|Can you tell me the time?"
-    "|How late is it?|The time, please."
-).split("|")
-_TIME_IN = (
-    "What time is it in {x}?|What is the time in {x}?|Time in {x}?|Tell me the time in {x}."
-    "|What's the time in {x}?|Current time in {x}?|How late is it in {x}?"
-).split("|")
-_ERRORS = (
-    "city not found|not found|timeout|no connection|service unavailable|unknown city|division by zero"
-    "|invalid expression|access denied|server error|try again later|network error|bad request"
-).split("|")
+_WEATHER = [
+    "What is the weather in {x}?",
+    "What's the weather in {x}?",
+    "How is the weather in {x}?",
+    "Weather in {x}?",
+    "What is the weather like in {x}?",
+    "Weather for {x}",
+    "{x} weather",
+    "Tell me the weather in {x}.",
+    "How warm is it in {x}?",
+    "How cold is it in {x}?",
+    "What is the temperature in {x}?",
+    "Weather {x}",
+    "Is it raining in {x}?",
+    "Is it sunny in {x}?",
+    "Do I need an umbrella in {x}?",
+    "Check the weather in {x}.",
+    "What's the temperature in {x}?",
+    "Is it warm in {x}?",
+    "Get the weather for {x}.",
+    "Temperature in {x}?",
+    "How is the weather in {x} today?",
+    "What is the weather in {x} right now?",
+    "I am in {x}. Is it cold?",
+    "Can you check the weather in {x}?",
+    "What should I wear in {x}?",
+    "Give me the weather in {x}.",
+]
+_WEATHER_TWO = [
+    "What is the weather in {x} and {y}?",
+    "Weather in {x} and {y}?",
+    "Weather in {x} and in {y}?",
+    "Compare the weather in {x} and {y}.",
+    "How is the weather in {x} and {y}?",
+    "Is it warmer in {x} or {y}?",
+    "What's the weather in {x} and {y}?",
+    "Tell me the weather in {x} and {y}.",
+    "Temperature in {x} and {y}?",
+]
+_AND_WEATHER = [
+    "And in {x}?",
+    "And {x}?",
+    "What about {x}?",
+    "And what about {x}?",
+    "How about {x}?",
+    "Now {x}.",
+]
+_SUM = [
+    "What is {x}?",
+    "What's {x}?",
+    "How much is {x}?",
+    "Calculate {x}",
+    "Compute {x}",
+    "{x}",
+    "{x} = ?",
+    "{x}?",
+    "Work out {x}.",
+    "Please calculate {x}",
+    "What does {x} make?",
+    "Tell me {x}",
+    "Can you calculate {x}?",
+    "Evaluate {x}",
+    "What is the result of {x}?",
+    "Use the calculator: {x}",
+    "Solve {x}",
+    "I need {x}",
+    "{x} equals what?",
+]
+_TIME = [
+    "What time is it?",
+    "What is the time?",
+    "Tell me the time.",
+    "What's the time?",
+    "Do you know what time it is?",
+    "Time?",
+    "What time is it now?",
+    "Current time?",
+    "What is the time right now?",
+    "Can you tell me the time?",
+    "How late is it?",
+    "The time, please.",
+]
+_TIME_IN = [
+    "What time is it in {x}?",
+    "What is the time in {x}?",
+    "Time in {x}?",
+    "Tell me the time in {x}.",
+    "What's the time in {x}?",
+    "Current time in {x}?",
+    "How late is it in {x}?",
+]
 
 NO_WEATHER = "I cannot look up the weather without a weather tool."
 NO_SUM = "I cannot calculate without a calculator tool."
 NO_TIME = "I cannot know the time without a clock tool."
-
-
-def _schema(name: str, properties: Tool, required: list[str]) -> Tool:
-    parameters = {"type": "object", "properties": properties, "required": required}
-    return {"type": "function", "function": {"name": name, "parameters": parameters}}
 
 
 class ToolBox:
@@ -77,7 +129,7 @@ class ToolBox:
         for kind in self.kinds:
             getattr(self, f"_add_{kind}")()
         for _ in range(rng.choice((0, 0, 0, 1, 1, 2))):
-            self.tools.append(_other_tool(rng))
+            self.tools.append(other_tool(rng))
         rng.shuffle(self.tools)
 
     def _add_weather(self) -> None:
@@ -96,13 +148,13 @@ class ToolBox:
                 required.append("unit")
         elif rng.random() < 0.2:
             properties["days"] = {"type": "integer"}
-        self.tools.append(_schema(self.weather, properties, required))
+        self.tools.append(schema(self.weather, properties, required))
 
     def _add_sum(self) -> None:
         self.sum = self._rng.choice(_SUM_NAMES.split())
         self.sum_key = self._rng.choice(_SUM_KEYS)
         properties = {self.sum_key: {"type": "string"}}
-        self.tools.append(_schema(self.sum, properties, [self.sum_key]))
+        self.tools.append(schema(self.sum, properties, [self.sum_key]))
 
     def _add_time(self) -> None:
         rng = self._rng
@@ -110,9 +162,7 @@ class ToolBox:
         self.time_key = rng.choice((None, "city", "timezone", "location"))
         properties = {self.time_key: {"type": "string"}} if self.time_key else {}
         self.time_required = bool(self.time_key) and rng.random() < 0.4
-        self.tools.append(
-            _schema(self.time, properties, [self.time_key] if self.time_required else [])
-        )
+        self.tools.append(schema(self.time, properties, [self.time_key] if self.time_required else []))
 
     def _add_pair(self) -> None:
         rng = self._rng
@@ -121,7 +171,7 @@ class ToolBox:
         kind = rng.choice(("number", "integer"))
         for name in self.pair:
             properties = {key: {"type": kind} for key in self.pair_keys}
-            self.tools.append(_schema(name, properties, list(self.pair_keys)))
+            self.tools.append(schema(name, properties, list(self.pair_keys)))
 
     def talk(self, d: Dialogue) -> None:
         """Add one exchange that uses one of the tools."""
@@ -155,7 +205,7 @@ class ToolBox:
         d.user(vary(rng, question, keep_case=True))
         names = " and ".join(cities)
         d.call(*calls, thought=f"The user wants the weather in {names}. I call {self.weather}.")
-        told = [_weather_result(rng, city) for city in cities]
+        told = [weather_result(rng, city) for city in cities]
         d.results(*((self.weather, result) for result, _ in told))
         sentence = told[0][1]
         if two:
@@ -178,18 +228,18 @@ class ToolBox:
         left, _, right = expression.replace(signs[name], " ").partition(" ")
         first, second = self.pair_keys
         d.user(vary(rng, fill(rng, _SUM, x=asked), keep_case=True))
-        call = Call(name, {first: _number(left), second: _number(right)})
+        call = Call(name, {first: number(left), second: number(right)})
         d.call(call, thought=f"The user wants to know {expression}. I call {name}.")
         self._sum_result(d, name, expression, result)
 
     def _sum_result(self, d: Dialogue, name: str, expression: str, result: str) -> None:
         rng = self._rng
         if rng.random() < 0.07:
-            error = rng.choice(_ERRORS)
+            error = rng.choice(ERRORS)
             d.results((name, {"error": error}))
             d.say(f"The tool failed: {error}.", weight=1.5)
             return
-        value: Any = result if rng.random() < 0.25 else _number(result)
+        value: Any = result if rng.random() < 0.25 else number(result)
         key = rng.choice(("result", "result", "value", "value", "answer"))
         content: Any = {key: value}
         if rng.random() < 0.12:
@@ -235,89 +285,3 @@ def ask_without_tool(d: Dialogue, kind: str) -> None:
         question, reply = fill(rng, _SUM, x=some_sum(rng)[0]), NO_SUM
     d.user(vary(rng, question, keep_case=True))
     d.say(reply, thought="I have no tool for this.")
-
-
-def some_sum(rng: Random, sign: str | None = None) -> tuple[str, str, str]:
-    """Return a sum as asked, as an expression, and its result."""
-    pair_only = sign is not None
-    sign = sign or rng.choice("+-**/+")
-    digits = rng.choice((1, 1, 2, 2, 2, 3, 3, 4))
-    x, y = rng.randint(1, 10**digits - 1), rng.randint(1, 10 ** rng.choice((1, 2, digits)) - 1)
-    words = {
-        "+": ("plus", "+", "+", "and"),
-        "-": ("minus", "-", "-"),
-        "*": ("times", "*", "*", "multiplied by", "x"),
-        "/": ("divided by", "/", "/", "over"),
-    }
-    word = rng.choice(words[sign][: 3 if sign == "+" and not pair_only else None])
-    tight = word in "+-*/" and rng.random() < 0.3
-    expression = f"{x}{sign}{y}" if tight else f"{x} {sign} {y}"
-    asked = f"{x}{word}{y}" if tight else f"{x} {word} {y}"
-    if pair_only:
-        expression = f"{x} {sign} {y}"
-    elif rng.random() < 0.12 and not tight and word in "+-*/":
-        other, z = rng.choice("+-*"), rng.randint(1, 99)
-        expression = rng.choice((f"({expression}) {other} {z}", f"{expression} {other} {z}"))
-        asked = expression
-    outcome = rng.choice((str(rng.randint(0, 9999)), str(rng.randint(0, 99)), str(round(rng.uniform(0, 99), 2))))
-    if rng.random() < 0.1:
-        outcome = f"-{outcome}"
-    return asked, expression, outcome
-
-
-def _number(text: str) -> int | float:
-    text = text.strip()
-    return float(text) if "." in text else int(text)
-
-
-def _weather_result(rng: Random, city: str) -> tuple[Any, str]:
-    """Return what a weather tool may answer, and the sentence to make of it."""
-    temperature: int | float = rng.randint(-20, 42)
-    if rng.random() < 0.15:
-        temperature = round(rng.uniform(-20, 42), 1)
-    sky = rng.choice(CONDITIONS)
-    if rng.random() < 0.12:
-        sky = f"{rng.choice(('light', 'heavy', 'partly', 'mostly'))} {rng.choice(('rain', 'snow', 'cloudy', 'sunny'))}"
-    if rng.random() < 0.06:
-        error = rng.choice(_ERRORS)
-        return {"error": error}, f"The tool failed: {error}."
-    if rng.random() < 0.08:
-        text = rng.choice((f"{sky}, {temperature} degrees", f"{temperature} degrees and {sky}", f"{temperature} C"))
-        return text, f"The weather in {city}: {text}."
-    degrees = rng.choice(("temperature", "temperature", "temp", "temp_c", "degrees"))
-    words = rng.choice(("condition", "conditions", "sky", "weather", "description", "summary"))
-    draw = rng.random()
-    result: Tool = {}
-    if draw < 0.85:
-        result[degrees] = temperature
-    if draw < 0.55 or draw >= 0.85:
-        result[words] = sky
-    if rng.random() < 0.25:
-        result["city"] = city
-    if rng.random() < 0.15:
-        result["unit"] = rng.choice(("C", "celsius", "F"))
-    if rng.random() < 0.1:
-        result[rng.choice(("humidity", "wind"))] = rng.randint(0, 100)
-    said = []
-    if degrees in result:
-        said.append(f"{temperature} degrees")
-    if words in result:
-        said.append(sky)
-    return result, f"It is {' and '.join(said)} in {city}."
-
-
-def _other_tool(rng: Random) -> Tool:
-    """A tool the model has never heard of."""
-    verbs = "send set get find play list open delete create translate book read stop start turn show"
-    nouns = "email light song file note alarm ticket news stock text order room user map door task"
-    name = f"{rng.choice(verbs.split())}_{rng.choice(nouns.split())}"
-    if rng.random() < 0.2:
-        name = made_up(rng).lower()
-    keys = "name text id title room song symbol language body level on size query user path".split()
-    chosen = rng.sample(keys, rng.choice((0, 1, 1, 2, 3)))
-    kinds = ("string", "string", "integer", "number", "boolean")
-    properties = {key: {"type": rng.choice(kinds)} for key in chosen}
-    return _schema(name, properties, chosen[: rng.randint(0, len(chosen))])
-
-
-__all__ = ["ToolBox", "ask_without_tool", "some_sum"]
