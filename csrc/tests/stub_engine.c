@@ -1,5 +1,4 @@
-/* stub_engine.c - a shared library with the engine's functions, scripted by stub_engine.h.
- */
+/* stub_engine.c - a shared library with the engine's functions, scripted by stub_engine.h. */
 #include "stub_shared.h"
 
 #include <fcntl.h>
@@ -34,7 +33,7 @@ bool called(const char *name, const char *format, ...)
     size_t used = strlen(stub.log);
     snprintf(stub.log + used, sizeof stub.log - used, "%s(%s);", name, values);
     bool fails = stub.fail && strcmp(stub.fail, name) == 0;
-    if (fails) {
+    if (fails && (stub.fail_code != 0 || stub.fail_message)) {
         error_code = stub.fail_code;
         error_message = stub.fail_message;
     }

@@ -33,7 +33,7 @@ typedef struct {
 
     const char *fail;         /* the function that fails, less its prefix; NULL: none */
     int fail_code;
-    const char *fail_message; /* NULL: the engine gives no words */
+    const char *fail_message; /* NULL: the engine gives no words; and no code: it leaves an old error in place */
     bool reuse_closed_fd;     /* what the library closes, it opens again at once as another file */
 
     int token_scores;  /* how many, of -0.5 each */

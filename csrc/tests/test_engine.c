@@ -108,6 +108,9 @@ TEST(a_stale_reason_is_not_reported)
     refused(&self, &options, LTLM_E_ENGINE, "");
     ASSERT_STR("", self.err.reason);
     ASSERT_INT(2, self.err.engine_code);
+    let_fail(&self, "engine_create", 0, NULL);
+    refused(&self, &options, LTLM_E_ENGINE, "");
+    ASSERT_INT(0, self.err.engine_code);
     close_all(&self);
 }
 
