@@ -57,6 +57,12 @@ _MEDIA_TOKENS = (
     "end_of_audio_token",
 )
 _SAMPLER_RANGES = {"type": 3, "backend": 2, "k": 1 << 31, "p": 1.0, "temperature": 1e6}
+_IMAGE_RANGES = {
+    "patch_width": 4096,
+    "patch_height": 4096,
+    "max_num_patches": 1 << 20,
+    "pooling_kernel_size": 256,
+}
 _STATE_NAMES = ("prefill_input_name", "prefill_output_name", "decode_input_name", "decode_output_name")
 _LINEAR_ATTENTION = 5
 
@@ -130,9 +136,10 @@ def check_metadata(metadata: Message, number: int, section: Section) -> None:
     for field in _MEDIA_TOKENS if name != "generic_model" else ():
         if field in settings and "token_str" not in settings[field]:
             bad(f"{name}.{field}", "is not a text")
-    for field in ("patch_width", "patch_height", "max_num_patches", "pooling_kernel_size"):
-        if settings.get(field, 0) < 0:
-            bad(f"{name}.{field}", f"{settings[field]} is negative")
+    for field, most in _IMAGE_RANGES.items():
+        value = settings.get(field, 0)
+        if not 0 <= value <= most:
+            bad(f"{name}.{field}", f"{value} is {'negative' if value < 0 else 'out of range'}")
     if settings.get("patch_width") != settings.get("patch_height"):
         bad(f"{name}.patch_width", "is not the patch_height, patches must be square")
 
