@@ -1,7 +1,7 @@
 """Whether models can run on this machine, and if not, why.
 
-:func:`diagnose` looks at the installation and lets a child process load a model and say one token, so that even
-a crash of the engine or of a graphics driver becomes a line of a report.
+:func:`diagnose` looks at the installation and lets a child process load a model and say one token, so that
+even a crash of the engine or of a graphics driver becomes a line of a report.
 
 >>> from litertlm.doctor import diagnose
 >>> for check in diagnose().checks:
@@ -30,7 +30,7 @@ from litertlm.bundled import bundled_model
 from litertlm.errors import LiteRTLMError
 from litertlm.options import Backend
 
-__all__ = ["Check", "Report", "Status", "diagnose", "examine"]
+__all__ = ["Backend", "Check", "Report", "Status", "diagnose", "examine"]
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]
 
@@ -100,7 +100,7 @@ def diagnose(
 
     Args:
         model: A model file; None: the bundled one.
-        backends: Where the model must run; None: it must run on the CPU, and the GPU is tried if there is one.
+        backends: Where the model must run; None: on the CPU; the GPU is tried if there is one.
         timeout: Seconds for each trial of the model.
     """
     return Report(tuple(examine(model, backends, timeout=timeout)))
@@ -243,8 +243,8 @@ def _trial_check(path: str, backend: Backend, timeout: float, *, required: bool)
     return Check(
         name,
         "ok",
-        f"{path}: {answer['type']}, loaded in {answer['load']:.2f} s, first token after {answer['first']:.2f} s, "
-        f"{answer['threads']} threads{peak}",
+        f"{path}: {answer['type']}, loaded in {answer['load']:.2f} s, "
+        f"first token after {answer['first']:.2f} s, {answer['threads']} threads{peak}",
     )
 
 
@@ -303,7 +303,7 @@ def _in_child(task: dict[str, Any], timeout: float) -> _Outcome:
 
 
 def _death(code: int) -> str:
-    """The name of the signal, or the number of the Windows exception, that ended a process; "" for neither."""
+    """The signal, or the number of the Windows exception, that ended a process; "" for neither."""
     if code < 0:
         try:
             return signal.Signals(-code).name

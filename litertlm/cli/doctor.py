@@ -10,7 +10,7 @@ from argparse import Namespace
 
 from litertlm.cli.exits import FAILED, OK
 from litertlm.cli.terminal import Paint, Spinner, clean, speaks_unicode, width
-from litertlm.doctor import Check, Report, examine
+from litertlm.doctor import Backend, Check, Report, examine
 
 __all__ = ["doctor"]
 
@@ -25,9 +25,10 @@ def doctor(arguments: Namespace) -> int:
     Returns:
         The exit status: OK if the model can be run.
     """
-    backends = {None: None, "cpu": ("cpu",), "gpu": ("cpu", "gpu")}[arguments.backend]
+    backends: dict[str | None, tuple[Backend, ...] | None]
+    backends = {None: None, "cpu": ("cpu",), "gpu": ("cpu", "gpu")}
     checks: list[Check] = []
-    findings = examine(arguments.model, backends, timeout=arguments.timeout)
+    findings = examine(arguments.model, backends[arguments.backend], timeout=arguments.timeout)
     while True:
         with Spinner("Examining…"):
             check = next(findings, None)

@@ -76,7 +76,7 @@ def read_picture(path: str, columns: int, lines: int) -> Picture | None:
                 if image.format == "EPS":  # a program, which Pillow would run
                     return None
                 image.draft("RGB", (columns * 2, lines * 4))
-                width, height, kind = *image.size, image.format or ""
+                (width, height), kind = image.size, image.format or ""
                 upright: PIL.Image.Image = PIL.ImageOps.exif_transpose(image)
                 upright.thumbnail((columns, lines * 2))
                 opaque = upright.convert("RGBA")

@@ -17,7 +17,7 @@ from litertlm.cli.exits import UsageError
 from litertlm.cli.markdown import LiveReply
 from litertlm.cli.pictures import Picture, Sound, read_picture, read_sound
 from litertlm.cli.prompt import new_prompt
-from litertlm.cli.terminal import safe, speaks_unicode
+from litertlm.cli.terminal import quiet_keyboard, safe, speaks_unicode
 
 if TYPE_CHECKING:
     from litertlm.cli.chat import Conversation
@@ -56,7 +56,7 @@ class RichScreen:
 
     def reply(self, stream: Stream) -> Reply:
         """Show a reply as it comes."""
-        with LiveReply(self._console, modern=self._modern) as live:
+        with quiet_keyboard(), LiveReply(self._console, modern=self._modern) as live:
             for chunk in stream:
                 live.add(chunk)
         reply = stream.reply
@@ -69,9 +69,9 @@ class RichScreen:
 
     def attached(self, attachment: Attachment) -> None:
         """Show the picture or the waveform."""
-        columns = max(8, min(48, self._console.width - 4))
+        columns = max(8, min(40, self._console.width - 4))
         if attachment.kind == "image":
-            picture = read_picture(attachment.path, columns, max(4, min(16, self._console.height // 2)))
+            picture = read_picture(attachment.path, columns, max(4, min(12, self._console.height // 3)))
             if picture:
                 self._console.print(Padding(self._drawn(picture), (0, 0, 0, 2)))
             size = f"{picture.width} x {picture.height} {picture.format}" if picture else "cannot be shown"

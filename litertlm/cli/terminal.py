@@ -6,16 +6,26 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TextIO
 
-__all__ = ["Paint", "Spinner", "TextWriter", "clean", "safe", "size_text", "speaks_unicode", "width"]
+__all__ = [
+    "Paint",
+    "Spinner",
+    "TextWriter",
+    "clean",
+    "quiet_keyboard",
+    "safe",
+    "size_text",
+    "speaks_unicode",
+    "width",
+]
 
 # Everything that a terminal may take for a command: C0 without tab and line feed, DEL, and C1. What a model
 # says must not move the cursor, rename the window or answer for the keyboard.
-_CONTROLS: dict[int, str | None] = {
-    code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160))
-}
+_CONTROLS: dict[int, str | None] = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
 _CONTROLS |= {ord("\n"): "\n", ord("\t"): "\t", ord("\r"): None}
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -54,6 +64,26 @@ def size_text(count: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} TB"
+
+
+@contextmanager
+def quiet_keyboard() -> Iterator[None]:
+    """Keep typed keys, ``^C`` above all, out of what is being drawn; they wait for the next prompt.
+
+    Does nothing where stdin is no terminal, or the system knows no such switch.
+    """
+    if sys.platform == "win32" or not sys.stdin.isatty():
+        yield
+        return
+    import termios
+
+    before = termios.tcgetattr(sys.stdin)
+    silent = before[:3] + [before[3] & ~termios.ECHO] + before[4:]
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
 class Paint:
@@ -125,7 +155,7 @@ class TextWriter:
 class Spinner:
     """Says on a terminal's last line what is being waited for, once that takes a while; then vanishes.
 
-    A context manager. On anything but a terminal it does nothing. Its thread ends before :meth:`stop` returns.
+    A context manager; on anything but a terminal it does nothing. Its thread ends before ``stop`` returns.
 
     Args:
         text: What is waited for.

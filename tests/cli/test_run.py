@@ -1,0 +1,147 @@
+"""``litertlm run`` on the real model."""
+
+import json
+import signal
+
+import pytest
+
+SHORT = ("--max-output-tokens", "8")
+
+
+def test_prints_the_answer_and_one_line_end(cli, model_path):
+    result = cli("run", "-m", model_path, *SHORT, "Hello!")
+    assert result.status == 0
+    assert result.out.strip()
+    assert result.out.endswith("\n")
+    assert not result.out.endswith("\n\n")
+    assert result.err == ""
+
+
+def test_joins_several_words(cli, model_path):
+    one = cli("run", "-m", model_path, *SHORT, "--temperature", "0", "How are you?")
+    several = cli("run", "-m", model_path, *SHORT, "--temperature", "0", "How", "are", "you?")
+    assert several == one
+
+
+def test_json_is_one_object_with_everything(cli, model_path):
+    result = cli("run", "-m", model_path, *SHORT, "--json", "Hello!")
+    assert result.status == 0
+    assert result.err == ""
+    reply = json.loads(result.out)
+    assert set(reply) == {"text", "thinking", "tool_calls", "finish_reason", "usage", "timings", "model"}
+    assert reply["usage"]["prompt_tokens"] > 0
+    assert 0 < reply["usage"]["completion_tokens"] <= 8
+    assert reply["timings"]["total"] > 0
+    assert reply["model"]["path"] == str(model_path)
+    assert reply["model"]["backend"] == "cpu"
+
+
+def prompt_tokens(result):
+    assert result.status == 0, result
+    return json.loads(result.out)["usage"]["prompt_tokens"]
+
+
+def test_stdin_is_the_prompt_or_follows_it_after_a_blank_line(cli, model_path):
+    def ask(*prompt, stdin=b""):
+        return prompt_tokens(cli("run", "-m", model_path, *SHORT, "--json", *prompt, stdin=stdin))
+
+    both = ask("Summarise this:\n\nThe cat sat on the mat.")
+    assert ask("Summarise this:", stdin=b"The cat sat on the mat.\n") == both
+    alone = ask("The cat sat on the mat.")
+    assert ask(stdin=b"\xef\xbb\xbfThe cat sat on the mat.\n") == alone
+    assert ask("-", stdin=b"The cat sat on the mat.\n") == alone
+    assert alone < both
+
+
+def test_images_and_audio_need_no_prompt_and_may_come_from_stdin(cli, model_path, picture, recording):
+    def ask(*arguments, stdin=b""):
+        result = cli("run", "-m", model_path, *SHORT, "--json", *arguments, stdin=stdin)
+        assert result.status == 0, result
+        return json.loads(result.out)["usage"]
+
+    image = ask("--image", picture)
+    assert image["media_tokens"] > 0
+    assert image == ask("--image", picture, "What is this?")
+    assert image == ask("--image", "-", stdin=picture.read_bytes())
+    sound = ask("--audio", recording)
+    assert sound["media_tokens"] > 0
+    assert sound == ask("--audio", recording, "What do you hear?")
+    both = ask("--audio", recording, "--image", picture, "--image", picture)
+    assert both["media_tokens"] == sound["media_tokens"] + 2 * image["media_tokens"]
+
+
+def test_system_message_and_seed_are_passed_on(cli, model_path):
+    plain = cli("run", "-m", model_path, *SHORT, "--json", "Hello!")
+    told = cli("run", "-m", model_path, *SHORT, "--json", "--system", "Be brief.", "Hello!")
+    assert prompt_tokens(told) > prompt_tokens(plain)
+    drawn = ("run", "-m", model_path, "--temperature", "2", *SHORT, "Hello!")
+    assert cli(*drawn, "--seed", "7") == cli(*drawn, "--seed", "7")
+
+
+@pytest.mark.parametrize("option", ["--stats", "--verbose", "-v"])
+def test_stats_go_to_stderr_in_one_line(cli, model_path, option):
+    result = cli("run", "-m", model_path, *SHORT, option, "Hello!")
+    assert result.status == 0
+    assert result.err.count("\n") == 1
+    for words in ("tokens read", "written", "first after", "context"):
+        assert words in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "status", "words"),
+    [
+        (("Hello!", "-m", "no-such-model.litertlm"), b"", 1, "there is no such file"),
+        ((), b"", 2, "nothing to say"),
+        (("--image", "-", "--audio", "-"), b"", 2, "only one"),
+        (("--image", "-", "-"), b"", 2, "cannot be both"),
+        (("Hello!",), b"\xff\xfe\xfd", 2, "not UTF-8"),
+        (("Hello!", "--temperature", "-1"), b"", 2, "temperature"),
+        (("Hello!", "--max-output-tokens", "0"), b"", 2, "max_output_tokens"),
+        (("Hello!", "--timeout", "-1"), b"", 2, "timeout"),
+        (("--image", "no-such-picture.png"), b"", 1, "no-such-picture.png"),
+        (("Hello!", "--nonsense"), b"", 2, "unrecognized"),
+    ],
+)
+def test_failures_say_why_and_set_the_status(cli, model_path, arguments, stdin, status, words):
+    model = () if "-m" in arguments else ("-m", model_path)
+    result = cli("run", *model, *arguments, stdin=stdin)
+    assert result.status == status
+    assert result.out == ""
+    assert words in result.err
+    assert "Traceback" not in result.err
+
+
+def test_failures_are_json_when_json_is_asked_for(cli, model_path):
+    result = cli("run", "-m", "no-such-model.litertlm", "--json", "Hello!")
+    assert result.status == 1
+    assert result.err == ""
+    error = json.loads(result.out)["error"]
+    assert error["type"] == "ModelNotFoundError"
+    assert "no-such-model.litertlm" in error["message"]
+    assert json.loads(cli("run", "-m", model_path, "--json").out)["error"]["type"] == "UsageError"
+
+
+def test_timeout_ends_the_line_and_fails(cli, model_path):
+    result = cli("run", "-m", model_path, "--timeout", "0.000001", "Hello!")
+    assert result.status == 1
+    assert "did not finish within" in result.err
+
+
+def test_a_reader_that_leaves_is_no_error(start, model_path):
+    process = start("run", "-m", model_path, "Tell me a story.")
+    process.stdin.close()
+    assert process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 141
+
+
+def test_interrupt_ends_with_130_and_no_words(start, model_path):
+    process = start("run", "-m", model_path, "Tell me a story.")
+    process.stdin.close()
+    first = process.stdout.read(1)
+    process.send_signal(signal.SIGINT)
+    said = first + process.stdout.read()
+    assert process.wait() == 130
+    assert process.stderr.read() == b""
+    assert said.endswith(b"\n")
