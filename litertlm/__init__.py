@@ -7,6 +7,7 @@
 
 from litertlm.chat import Chat, Context, Stream
 from litertlm.client import Client, ClientInfo
+from litertlm.engine_log import engine_log
 from litertlm.errors import (
     BackendUnavailable,
     Cancelled,
@@ -83,6 +84,7 @@ __all__ = [
     "ToolResult",
     "Usage",
     "describe",
+    "engine_log",
 ]
 
 __version__ = "0.1.0"

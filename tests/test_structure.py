@@ -28,6 +28,7 @@ ROOMS = (
     "bundled",
     "chat",
     "client",
+    "engine_log",
     "doctor",
     "__init__",
     "cli",

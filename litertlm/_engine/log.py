@@ -13,10 +13,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from litertlm._engine.lib import SILENT, Library, lib
+from litertlm.errors import OptionError
 
 __all__ = ["Captured", "forward_log", "listening"]
 
@@ -28,8 +29,13 @@ _LEVELS = {logging.DEBUG: 0, logging.INFO: 2, logging.WARNING: 3, logging.ERROR:
 _ENGINE_LINE = re.compile(r"^(?:[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] |(?:VERBOSE|INFO|WARNING|ERROR): )")
 _SEVERITY = {"I": logging.INFO, "W": logging.WARNING, "E": logging.ERROR, "F": logging.CRITICAL}
 
-# Descriptor 2 and the log level belong to the process, so does this lock.
+# Tells the pump that nothing more will come.
+_END = b"\x00litertlm: end of the engine's log\x00\n"
+
+# Descriptor 2 and the log level belong to the process, and so do these: the lock is held while either changes
+# hands, the level is what the engine prints when nothing special goes on.
 _redirecting = threading.Lock()
+_usual_level = SILENT
 
 
 @dataclass
@@ -52,67 +58,91 @@ class Captured:
 def listening(library: Library) -> Iterator[Captured]:
     """Let the engine print its errors, and keep them from the terminal.
 
-    Only for the short time after a load has failed: whatever other threads print to descriptor 2 meanwhile is
-    held back and printed when the block ends.
+    Only for the short time of a load that has failed or is on a GPU, whose drivers print as they like, to
+    standard output as well: whatever other threads print meanwhile is captured with it.
     """
     captured = Captured()
-    with _redirecting, tempfile.TemporaryFile() as file:
-        try:
-            terminal = os.dup(2)
-        except OSError:  # a process without stderr has nothing to protect
-            yield captured
-            return
-        sys.stderr and sys.stderr.flush()
-        os.dup2(file.fileno(), 2)
+    with _redirecting, tempfile.TemporaryFile() as file, ExitStack() as restore:
+        for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+            if stream is not None:
+                stream.flush()
+            try:
+                terminal = os.dup(number)
+            except OSError:  # a process without it has nothing to protect
+                continue
+            os.dup2(file.fileno(), number)
+            restore.callback(os.close, terminal)
+            restore.callback(os.dup2, terminal, number)
         lib.ltlm_library_set_log_level(library.pointer, ERRORS)
         try:
             yield captured
         finally:
-            lib.ltlm_library_set_log_level(library.pointer, SILENT)
-            sys.stderr and sys.stderr.flush()
-            os.dup2(terminal, 2)
+            lib.ltlm_library_set_log_level(library.pointer, _usual_level)
+            restore.close()
             file.seek(0)
             captured.text = file.read().decode("utf-8", errors="replace")
-            os.close(terminal)
 
 
 @contextmanager
-def forward_log(level: int = logging.INFO, *, library: Library) -> Iterator[None]:
+def forward_log(library: Library, level: int) -> Iterator[None]:
     """Hand the engine's log to the logger ``litertlm.engine`` for the length of a ``with`` block.
 
     A thread reads descriptor 2 through a pipe meanwhile; lines that are not the engine's still reach the
     terminal.
 
     Args:
-        level: ``logging.DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
         library: The engine library.
+        level: ``logging.DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
+
+    Raises:
+        OptionError: Another level, or the log is forwarded already.
     """
-    logger = logging.getLogger("litertlm.engine")
-    with _redirecting:
-        reader, writer = os.pipe()
-        terminal = os.dup(2)
-        os.dup2(writer, 2)
-        os.close(writer)
-        pump = threading.Thread(
-            target=_pump, args=(reader, terminal, logger), name="litertlm-engine-log", daemon=True
-        )
+    if level not in _LEVELS:
+        raise OptionError(f"There is no engine log of level {level}", hint="Use logging.INFO, for example.")
+    reader, writer = os.pipe()
+    terminal = os.dup(2)
+    pump = threading.Thread(
+        target=_pump,
+        args=(reader, terminal, logging.getLogger("litertlm.engine")),
+        name="litertlm-engine-log",
+        daemon=True,
+    )
+    try:
+        _redirect(library, writer, _LEVELS[level])
         pump.start()
-        lib.ltlm_library_set_log_level(library.pointer, _LEVELS.get(level, 2))
         try:
             yield
         finally:
-            lib.ltlm_library_set_log_level(library.pointer, SILENT)
-            sys.stderr and sys.stderr.flush()
-            os.dup2(terminal, 2)  # closes the pipe's last writer, which ends the pump
+            _redirect(library, terminal, SILENT)
+            # Closing the pipe would not do: a child process may have inherited its other end.
+            os.write(writer, _END)
             pump.join()
-            os.close(terminal)
+    finally:
+        for descriptor in (reader, writer, terminal):
+            os.close(descriptor)
+
+
+def _redirect(library: Library, descriptor: int, level: int) -> None:
+    """Point descriptor 2 elsewhere, and set the usual level."""
+    global _usual_level
+    with _redirecting:
+        if level != SILENT and _usual_level != SILENT:
+            raise OptionError("The engine's log is being forwarded already")
+        _usual_level = level
+        sys.stderr and sys.stderr.flush()
+        os.dup2(descriptor, 2)
+        lib.ltlm_library_set_log_level(library.pointer, level)
 
 
 def _pump(reader: int, terminal: int, logger: logging.Logger) -> None:
-    with os.fdopen(reader, encoding="utf-8", errors="replace") as lines:
-        for line in lines:
+    with os.fdopen(reader, "rb", closefd=False) as lines:
+        for raw in lines:
+            if raw.endswith(_END):
+                os.write(terminal, raw.removesuffix(_END))
+                return
+            line = raw.decode("utf-8", errors="replace")
             match = _ENGINE_LINE.match(line)
             if match:
                 logger.log(_SEVERITY.get(line[0], logging.INFO), "%s", line[match.end() :].rstrip())
             else:
-                os.write(terminal, line.encode("utf-8", errors="replace"))
+                os.write(terminal, raw)

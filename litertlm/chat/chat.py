@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -279,7 +280,9 @@ class _RunningTurn:
                 self.turn.close()
             kept = self._kept is not None and chat._state is self._kept
             if self.mark is not None and not kept and not chat._closed:
-                chat._conversation.rewind(self.mark)
+                # A closed client has nothing to go back to.
+                with suppress(ClosedError):
+                    chat._conversation.rewind(self.mark)
             self._release()
 
     def _release(self) -> None:

@@ -190,6 +190,8 @@ def _explain(failure: LiteRTLMError, log: str, reason: str, options: LoadOptions
     """The exception for a failed load, from the engine's status and its log."""
     words = reason or failure.message
     if _uses_gpu(options):
+        if "vkCreateInstance" in log or "Found no drivers" in log:
+            words = "no Vulkan driver was found"
         return BackendUnavailable(
             f"The model cannot be loaded on the GPU: {words}",
             backend="gpu",
