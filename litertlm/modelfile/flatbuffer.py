@@ -69,11 +69,19 @@ class FlatBuffer:
             self.fail(position, position + 4, what, f"offset {distance} leads outside")
         return target
 
-    def layout(self, position: int, what: str) -> tuple[int, tuple[int, ...]]:
-        """Return the size of the tables that share the vtable at ``position``, and where their fields are."""
-        known = self._layouts.get(position)
-        if known is not None:
-            return known
+    def layout(self, position: int, what: str) -> tuple[int, ...]:
+        """Check the table at ``position``; return where in it its fields are, 0 for an absent one."""
+        if position % 4:
+            self.fail(position, position + 4, what, "is not aligned to 4 bytes")
+        back: int = _I32.unpack(self.read(position, position + 4, what))[0]
+        size, fields = self._layouts.get(position - back) or self._read_layout(position - back, what)
+        if size > self.size - position or not back:
+            self.fail(position, position + 4, what, f"its size of {size} bytes is impossible")
+        self.claim(position, position + size, what)
+        return fields
+
+    def _read_layout(self, position: int, what: str) -> tuple[int, tuple[int, ...]]:
+        """Check the vtable at ``position``; return the size of its tables and where their fields are."""
         what = f"field table of {what}"
         if position % 2:
             self.fail(position, position + 4, what, "is not aligned to 2 bytes")
@@ -138,13 +146,7 @@ class Table:
         self._buffer = buffer
         self.position = position
         self.what = what
-        if position % 4:
-            buffer.fail(position, position + 4, what, "is not aligned to 4 bytes")
-        back: int = _I32.unpack(buffer.read(position, position + 4, what))[0]
-        size, self._fields = buffer.layout(position - back, what) if back else (0, ())
-        if size < 4 or size > buffer.size - position:
-            buffer.fail(position, position + 4, what, f"its size of {size} bytes is impossible")
-        buffer.claim(position, position + size, what)
+        self._fields = buffer.layout(position, what)
 
     def has(self, field: int) -> bool:
         """Whether the field is present."""

@@ -22,7 +22,7 @@ MOST_RAW = 256 << 20
 """The largest tokenizer accepted, in bytes once unpacked."""
 
 _PARSED = 2 << 20  # up to this size the JSON is parsed as well, which takes 20 ms at most
-_PIECE = 256 << 10
+_PIECE = 1 << 20
 
 
 def check_hf_tokenizer(source: FileRange, token: str = "") -> bool:
@@ -44,7 +44,7 @@ def check_hf_tokenizer(source: FileRange, token: str = "") -> bool:
     if not 2 <= declared <= MOST_RAW:
         _refuse(source, f"raw size {declared} is impossible, at most {MOST_RAW} bytes are allowed", 0, 8)
     sought = json.dumps(token).encode("ascii")
-    found = False
+    found = not token
     kept, last = bytearray(), b""
     for raw in _unpack(source, declared):
         found = found or sought in last + raw
