@@ -75,17 +75,22 @@ def test_large_hf_tokenizer(tmp_path: Path) -> None:
     assert modelfile.describe(path).tokenizer == "huggingface"
 
 
-def sentencepiece(count: int = 3, piece: str = "piece") -> bytes:
-    """Write a SentencePiece model."""
-    pieces = (proto((1, f"{piece}{i}"), (2, float(-i)), (3, 1)) for i in range(count))
+def sentencepiece(*extra: bytes, count: int = 3, piece: str = "piece") -> bytes:
+    """Write a SentencePiece model with these pieces besides its own."""
+    pieces = [proto((1, f"{piece}{i}"), (2, float(-i))) for i in range(count)]
+    pieces += [proto((1, "<unk>"), (2, 0.0), (3, 2)), proto((1, "<0x0A>"), (2, 0.0), (3, 6)), *extra]
     return proto(*((1, data) for data in pieces), (2, proto((4, 1))), (3, proto((1, "identity"))))
 
 
 def test_sentencepiece(tmp_path: Path) -> None:
-    """A SentencePiece model is taken for one, whether its pieces are short or long."""
+    """A SentencePiece model is taken for one, with short pieces and long; padding is found in it."""
     path = tmp_path / "sp.litertlm"
-    for data in (sentencepiece(), sentencepiece(piece="x" * 200)):
-        path.write_bytes(with_part(1, kind="sp_tokenizer", data=data))
+    first, second, third = parts()
+    first.data = llm_metadata((13, proto((2, "<pad>"))))
+    second.kind = "sp_tokenizer"
+    for piece in ("piece", "x" * 200):
+        second.data = sentencepiece(proto((1, "<pad>"), (3, 3)), piece=piece)
+        path.write_bytes(container([first, second, third]))
         assert modelfile.describe(path).tokenizer == "sentencepiece"
 
 
@@ -94,12 +99,21 @@ def test_sentencepiece(tmp_path: Path) -> None:
     [
         pytest.param(sentencepiece()[:20], "is cut", id="cut in a piece"),
         pytest.param(sentencepiece()[:-3], "is cut", id="cut after the pieces"),
-        pytest.param(proto((3, "x")), "has no pieces", id="no pieces"),
+        pytest.param(proto((3, b"")), "has no pieces", id="no pieces"),
         pytest.param(b"\xff" * 64, "longer than 64 bits", id="not protobuf"),
+        pytest.param(proto((1, 5)), "not a message", id="a piece that is a number"),
+        pytest.param(sentencepiece(proto((1, "a\0b"), (2, 0.0))), "piece 5 has a NUL", id="NUL"),
+        pytest.param(sentencepiece(proto((1, b"\xff"), (2, 0.0))), "piece 5 is not UTF-8", id="not UTF-8"),
+        pytest.param(sentencepiece(proto((1, ""), (2, 0.0))), "piece 5 is empty", id="empty"),
+        pytest.param(sentencepiece(proto((2, 0.0))), "piece 5 is empty", id="no text"),
+        pytest.param(sentencepiece(proto((1, "piece1"), (2, 0.0))), "has a piece twice", id="twice"),
+        pytest.param(sentencepiece(proto((1, "u"), (3, 2))), "2 unknown pieces", id="two unknown pieces"),
+        pytest.param(sentencepiece(proto((1, "t"), (2, 0.0), (3, 9))), "unknown type 9", id="type"),
+        pytest.param(sentencepiece(proto((1, "<0x0>"), (2, 0.0), (3, 6))), "is not a byte", id="byte"),
     ],
 )
 def test_refuses_sentencepiece(refused: Refused, data: bytes, problem: str) -> None:
-    """A SentencePiece model is well-formed and has pieces."""
+    """A SentencePiece model is well-formed, and its pieces are; NUL in one would abort the engine."""
     assert problem in refused(with_part(1, kind="sp_tokenizer", data=data)).problem
 
 
