@@ -11,7 +11,7 @@ from types import TracebackType
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
 from rich.markdown import Markdown
 from rich.segment import Segment
@@ -89,7 +89,14 @@ class LiveReply:
         self._text = ""
         self._thinking = ""
         self._spinner = Spinner("dots" if modern else "line", Text("…" if modern else "...", "dim"))
-        self._live = Live(self._spinner, console=console, transient=True, refresh_per_second=12)
+        # Drawn when the terminal is refreshed; not with every piece, of which there may be thousands.
+        self._live = Live(
+            get_renderable=self._drawn,
+            console=console,
+            transient=True,
+            refresh_per_second=12,
+            redirect_stderr=False,
+        )
         self._printed = False
 
     def add(self, chunk: Chunk) -> None:
@@ -99,12 +106,16 @@ class LiveReply:
         self._text += safe(chunk.text)
         end = complete_blocks(self._text)
         if end:
-            self._print(self._text[:end])
-            self._text = self._text[end:]
+            done, self._text = self._text[:end], self._text[end:]
+            self._print(done)
+
+    def _drawn(self) -> RenderableType:
+        """What is not complete yet. Called by the thread that refreshes the terminal."""
         if self._text.strip():
-            self._live.update(_Tail(markdown(self._text)))
-        elif self._thinking and not self._printed:
-            self._live.update(_Tail(Text("\n".join(self._thinking.strip().splitlines()[-3:]), "dim italic")))
+            return _Tail(markdown(self._text))
+        if self._thinking and not self._printed:
+            return _Tail(Text("\n".join(self._thinking.strip().splitlines()[-3:]), "dim italic"))
+        return self._spinner
 
     def _print(self, text: str) -> None:
         if text.strip():

@@ -78,7 +78,7 @@ def quiet_keyboard() -> Iterator[None]:
     import termios
 
     before = termios.tcgetattr(sys.stdin)
-    silent = before[:3] + [before[3] & ~termios.ECHO] + before[4:]
+    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
     termios.tcsetattr(sys.stdin, termios.TCSANOW, silent)
     try:
         yield

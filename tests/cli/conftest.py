@@ -5,32 +5,23 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from litertlm.cli import main
+
+from .programs import OpenTerminal, Result, RunCommand, StartProcess
 from .terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a command did."""
-
-    status: int
-    out: str
-    err: str
 
 
 @pytest.fixture(autouse=True)
 def _plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Colours and widths as on a plain terminal, whatever the tests are run from."""
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("PROMPT_TOOLKIT_NO_CPR", "1")
     for name in ("NO_COLOR", "FORCE_COLOR", "LITERTLM_LIB", "PYTHONIOENCODING"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -45,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> RunCommand:
     """Runs a command in this process, with ``stdin`` piped in."""
 
     def run(*arguments: object, stdin: bytes = b"") -> Result:
@@ -58,7 +49,7 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def start() -> Iterator[StartProcess]:
     """Starts a command in a process of its own, with pipes."""
     started: list[subprocess.Popen[bytes]] = []
 
@@ -83,7 +74,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 @pytest.fixture
-def terminal() -> Iterator[Callable[..., Terminal]]:
+def terminal() -> Iterator[OpenTerminal]:
     """Starts a command in a terminal."""
     opened: list[Terminal] = []
 

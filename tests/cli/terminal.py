@@ -15,7 +15,10 @@ PATIENCE = 60.0
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_=>()][A-Z0-9]?)")
 # Makes the pseudo-terminal the child's controlling one, so that Ctrl-C reaches it as a signal.
-_SHIM = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+_SHIM = (
+    "import fcntl, os, sys, termios; "
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 class Terminal:
@@ -64,7 +67,7 @@ class Terminal:
                 self._seen += found.end()
                 return new[: found.end()]
             if not self._read(deadline):
-                raise AssertionError(f"{pattern!r} did not come; there was {new!r}")
+                raise AssertionError(f"{pattern!r} did not come; at the end there was {new[-500:]!r}")
 
     def wait(self) -> int:
         """Wait for the program's end; returns its exit status."""
@@ -87,5 +90,7 @@ class Terminal:
             data = os.read(self._end, 1 << 16)
         except OSError:  # Linux's way of saying that the other end is closed
             return False
+        if b"\x1b[6n" in data:  # "where is the cursor?"
+            self.send("\x1b[1;1R")
         self.raw += data.decode("utf-8", errors="replace")
         return bool(data)

@@ -1,14 +1,20 @@
 """``litertlm run`` on the real model."""
 
+from __future__ import annotations
+
 import json
 import signal
+from pathlib import Path
 
 import pytest
+
+from .programs import Result, RunCommand, StartProcess
 
 SHORT = ("--max-output-tokens", "8")
 
 
-def test_prints_the_answer_and_one_line_end(cli, model_path):
+def test_prints_the_answer_and_one_line_end(cli: RunCommand, model_path: Path) -> None:
+    """And nothing else, least of all what the engine logs."""
     result = cli("run", "-m", model_path, *SHORT, "Hello!")
     assert result.status == 0
     assert result.out.strip()
@@ -17,13 +23,15 @@ def test_prints_the_answer_and_one_line_end(cli, model_path):
     assert result.err == ""
 
 
-def test_joins_several_words(cli, model_path):
+def test_joins_several_words(cli: RunCommand, model_path: Path) -> None:
+    """Quotes may be forgotten."""
     one = cli("run", "-m", model_path, *SHORT, "--temperature", "0", "How are you?")
     several = cli("run", "-m", model_path, *SHORT, "--temperature", "0", "How", "are", "you?")
     assert several == one
 
 
-def test_json_is_one_object_with_everything(cli, model_path):
+def test_json_is_one_object_with_everything(cli: RunCommand, model_path: Path) -> None:
+    """Reply, usage, timings and model."""
     result = cli("run", "-m", model_path, *SHORT, "--json", "Hello!")
     assert result.status == 0
     assert result.err == ""
@@ -36,12 +44,15 @@ def test_json_is_one_object_with_everything(cli, model_path):
     assert reply["model"]["backend"] == "cpu"
 
 
-def prompt_tokens(result):
+def prompt_tokens(result: Result) -> int:
+    """How long the message was, for the model."""
     assert result.status == 0, result
     return json.loads(result.out)["usage"]["prompt_tokens"]
 
 
-def test_stdin_is_the_prompt_or_follows_it_after_a_blank_line(cli, model_path):
+def test_stdin_is_the_prompt_or_follows_it_after_a_blank_line(cli: RunCommand, model_path: Path) -> None:
+    """Told by the number of tokens."""
+
     def ask(*prompt, stdin=b""):
         return prompt_tokens(cli("run", "-m", model_path, *SHORT, "--json", *prompt, stdin=stdin))
 
@@ -53,7 +64,11 @@ def test_stdin_is_the_prompt_or_follows_it_after_a_blank_line(cli, model_path):
     assert alone < both
 
 
-def test_images_and_audio_need_no_prompt_and_may_come_from_stdin(cli, model_path, picture, recording):
+def test_images_and_audio_need_no_prompt_and_may_come_from_stdin(
+    cli: RunCommand, model_path: Path, picture: Path, recording: Path
+) -> None:
+    """There is a question by default."""
+
     def ask(*arguments, stdin=b""):
         result = cli("run", "-m", model_path, *SHORT, "--json", *arguments, stdin=stdin)
         assert result.status == 0, result
@@ -70,7 +85,8 @@ def test_images_and_audio_need_no_prompt_and_may_come_from_stdin(cli, model_path
     assert both["media_tokens"] == sound["media_tokens"] + 2 * image["media_tokens"]
 
 
-def test_system_message_and_seed_are_passed_on(cli, model_path):
+def test_system_message_and_seed_are_passed_on(cli: RunCommand, model_path: Path) -> None:
+    """They make a difference, or none."""
     plain = cli("run", "-m", model_path, *SHORT, "--json", "Hello!")
     told = cli("run", "-m", model_path, *SHORT, "--json", "--system", "Be brief.", "Hello!")
     assert prompt_tokens(told) > prompt_tokens(plain)
@@ -79,7 +95,8 @@ def test_system_message_and_seed_are_passed_on(cli, model_path):
 
 
 @pytest.mark.parametrize("option", ["--stats", "--verbose", "-v"])
-def test_stats_go_to_stderr_in_one_line(cli, model_path, option):
+def test_stats_go_to_stderr_in_one_line(cli: RunCommand, model_path: Path, option: str) -> None:
+    """Under each of its names."""
     result = cli("run", "-m", model_path, *SHORT, option, "Hello!")
     assert result.status == 0
     assert result.err.count("\n") == 1
@@ -102,7 +119,10 @@ def test_stats_go_to_stderr_in_one_line(cli, model_path, option):
         (("Hello!", "--nonsense"), b"", 2, "unrecognized"),
     ],
 )
-def test_failures_say_why_and_set_the_status(cli, model_path, arguments, stdin, status, words):
+def test_failures_say_why_and_set_the_status(
+    cli: RunCommand, model_path: Path, arguments: tuple[str, ...], stdin: bytes, status: int, words: str
+) -> None:
+    """1: it failed; 2: the command line is wrong."""
     model = () if "-m" in arguments else ("-m", model_path)
     result = cli("run", *model, *arguments, stdin=stdin)
     assert result.status == status
@@ -111,7 +131,8 @@ def test_failures_say_why_and_set_the_status(cli, model_path, arguments, stdin, 
     assert "Traceback" not in result.err
 
 
-def test_failures_are_json_when_json_is_asked_for(cli, model_path):
+def test_failures_are_json_when_json_is_asked_for(cli: RunCommand, model_path: Path) -> None:
+    """On stdout, with the class of the error."""
     result = cli("run", "-m", "no-such-model.litertlm", "--json", "Hello!")
     assert result.status == 1
     assert result.err == ""
@@ -121,13 +142,15 @@ def test_failures_are_json_when_json_is_asked_for(cli, model_path):
     assert json.loads(cli("run", "-m", model_path, "--json").out)["error"]["type"] == "UsageError"
 
 
-def test_timeout_ends_the_line_and_fails(cli, model_path):
+def test_timeout_ends_the_line_and_fails(cli: RunCommand, model_path: Path) -> None:
+    """The time is for the whole turn."""
     result = cli("run", "-m", model_path, "--timeout", "0.000001", "Hello!")
     assert result.status == 1
     assert "did not finish within" in result.err
 
 
-def test_a_reader_that_leaves_is_no_error(start, model_path):
+def test_a_reader_that_leaves_is_no_error(start: StartProcess, model_path: Path) -> None:
+    """As in ``| head``."""
     process = start("run", "-m", model_path, "Tell me a story.")
     process.stdin.close()
     assert process.stdout.read(1)
@@ -136,7 +159,8 @@ def test_a_reader_that_leaves_is_no_error(start, model_path):
     assert process.wait() == 141
 
 
-def test_interrupt_ends_with_130_and_no_words(start, model_path):
+def test_interrupt_ends_with_130_and_no_words(start: StartProcess, model_path: Path) -> None:
+    """The line that was begun is ended."""
     process = start("run", "-m", model_path, "Tell me a story.")
     process.stdin.close()
     first = process.stdout.read(1)
