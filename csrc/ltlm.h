@@ -7,6 +7,9 @@
  *  2. Functions that can fail return LTLM_OK or a negative ltlm_status and, when `err` is not NULL,
  *     describe the failure in it. `err` is always overwritten, on success too. Outputs come last and are
  *     set to NULL or 0 on failure.
+ *     A _dispose takes the handle's variable: it deletes what is in it and sets it to NULL in one call, so that a
+ *     caller who may be interrupted between any two calls never deletes twice and never loses a handle. NULL in
+ *     it does nothing; on LTLM_E_BUSY it stays.
  *  3. Ownership has four words. "caller frees with X": the result is the caller's. "borrowed until Y": do
  *     not free, do not use after Y. "copied": the argument may be freed as soon as the call returns.
  *     "taken": the callee frees it, on failure as well.
@@ -112,6 +115,7 @@ int32_t ltlm_engine_create(ltlm_library *library, const ltlm_engine_options *opt
 
 /* LTLM_E_BUSY while conversations or sessions are alive. Waits for the engine. Any thread. */
 int32_t ltlm_engine_delete(ltlm_engine *engine, ltlm_error *err);
+int32_t ltlm_engine_dispose(ltlm_engine **engine, ltlm_error *err);
 
 /* A list of token ids. Caller frees with ltlm_tokens_clear. */
 typedef struct {
@@ -186,6 +190,7 @@ int32_t ltlm_conversation_clone(ltlm_conversation *conversation, ltlm_conversati
 
 /* LTLM_E_BUSY while its stream is alive. Waits for the engine. Owner thread. */
 int32_t ltlm_conversation_delete(ltlm_conversation *conversation, ltlm_error *err);
+int32_t ltlm_conversation_dispose(ltlm_conversation **conversation, ltlm_error *err);
 
 /* Tokens in the KV cache. Waits for the engine. Owner thread. */
 int32_t ltlm_conversation_token_count(ltlm_conversation *conversation, int32_t *out, ltlm_error *err);
@@ -256,6 +261,7 @@ bool ltlm_stream_is_over(ltlm_stream *stream);
  * request can be lost), waits for that, and frees the stream. Any thread, but no other call may be in
  * progress on this stream. */
 void ltlm_stream_delete(ltlm_stream *stream);
+int32_t ltlm_stream_dispose(ltlm_stream **stream, ltlm_error *err);
 
 /* ---- session -----------------------------------------------------------------------------------
  * Raw text without a chat template, with checkpoints. Used for completion and scoring. */

@@ -383,3 +383,10 @@ void ltlm_stream_delete(ltlm_stream *stream)
     }
     retire(stream);
 }
+
+int32_t ltlm_stream_dispose(ltlm_stream **stream, ltlm_error *err)
+{
+    ltlm_stream_delete(*stream);
+    *stream = NULL;
+    return ltlm__succeed(err);
+}

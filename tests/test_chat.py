@@ -49,7 +49,8 @@ def reply_rebuilt(client: Client, history: tuple[Message, ...], message: str) ->
     preface = Preface(messages=history, sampler=Sampler(temperature=0))
     conversation = client._engine.open(preface)
     try:
-        turn = conversation.start(Message("user", (Text(message),)), TurnOptions(12))
+        turn = conversation.prepare(Message("user", (Text(message),)), TurnOptions(12))
+        turn.start()
         text = ""
         while turn.end is None:
             text += "".join(delta.text for delta in turn.take(None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import pytest
@@ -63,9 +64,11 @@ def test_a_finished_holder_is_relieved() -> None:
     slow.over = True
     assert queue.enter(other, timeout=30) < 30
     queue.leave(slow)  # no longer the holder: nothing happens
-    assert not queue.try_enter(slow)
+    with queue.if_idle() as idle:
+        assert not idle
     queue.leave(other)
-    assert queue.try_enter(slow)
+    with queue.if_idle() as idle:
+        assert idle
 
 
 def test_a_waiter_that_gives_up_leaves_the_line() -> None:
@@ -76,4 +79,13 @@ def test_a_waiter_that_gives_up_leaves_the_line() -> None:
     with pytest.raises(TimeoutError):
         queue.enter(Turn(queue), timeout=0.01)
     queue.leave(holder)
-    assert queue.try_enter(Turn(queue))
+    with queue.if_idle() as idle:
+        assert idle
+
+
+def test_a_holder_that_is_gone_holds_nothing() -> None:
+    """However it went, without a word."""
+    queue = TurnQueue()
+    queue.enter(Turn(queue))
+    gc.collect()
+    assert queue.enter(Turn(queue), timeout=30) < 30

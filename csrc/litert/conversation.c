@@ -79,6 +79,15 @@ int32_t ltlm_conversation_delete(ltlm_conversation *conversation, ltlm_error *er
     return ltlm__succeed(err);
 }
 
+int32_t ltlm_conversation_dispose(ltlm_conversation **conversation, ltlm_error *err)
+{
+    const int32_t status = ltlm_conversation_delete(*conversation, err);
+    if (status == LTLM_OK) {
+        *conversation = NULL;
+    }
+    return status;
+}
+
 int32_t ltlm_conversation_token_count(ltlm_conversation *conversation, int32_t *out, ltlm_error *err)
 {
     const ltlm__engine_api *api = conversation->lane.api;

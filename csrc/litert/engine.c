@@ -148,6 +148,15 @@ int32_t ltlm_engine_delete(ltlm_engine *engine, ltlm_error *err)
     return ltlm__succeed(err);
 }
 
+int32_t ltlm_engine_dispose(ltlm_engine **engine, ltlm_error *err)
+{
+    const int32_t status = ltlm_engine_delete(*engine, err);
+    if (status == LTLM_OK) {
+        *engine = NULL;
+    }
+    return status;
+}
+
 /* ---- tokenizer --------------------------------------------------------------------------------- */
 
 static int32_t copy_tokens(const int *ids, size_t count, ltlm_tokens *out, ltlm_error *err)

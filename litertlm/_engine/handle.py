@@ -5,7 +5,7 @@ Every native object is held by a :class:`Handle`. Rules that it keeps:
 * ``close`` is explicit, idempotent and closes children first; forgetting it earns a ``ResourceWarning`` and the
   object is closed when it is collected.
 * A call on a closed handle raises ``ClosedError`` and never reaches native code; a close waits for calls in
-  progress in other threads.
+  progress in other threads. From the moment a close begins, no call and no child is accepted.
 * After a fork the child process owns none of the parent's objects (the engine's threads did not survive it):
   calls raise, close only forgets.
 * At interpreter exit everything still open is closed, newest first, since the engine's threads must not deliver
@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from litertlm._engine.lib import ffi
 from litertlm.errors import ClosedError
 
 __all__ = ["Handle"]
@@ -33,11 +34,18 @@ _open: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
 class Handle:
     """Owns one native object.
 
+    It is made first, empty, and the native call that creates the object puts it straight into :attr:`cell`;
+    disposing of it empties the cell in the same native call. So whatever interrupts the interpreter between two
+    instructions, an object is never lost and never freed twice.
+
     Args:
         what: What it is, for messages: ``"client"``, ``"chat"``.
-        pointer: The native object.
-        delete: Frees it; called once, with the pointer, when no other call is in progress.
+        kind: Its C type, for example ``"ltlm_engine"``.
+        dispose: Frees what is in the cell it is given, and empties it; called when no other call is in progress.
         parent: The handle that must outlive this one; referred to for as long as this one lives.
+
+    Raises:
+        ClosedError: The parent is closed, or being closed.
 
     Threads: any. Calls through :meth:`using` on one handle are serialised.
     """
@@ -45,26 +53,30 @@ class Handle:
     _counter = iter(range(1, 2**62))
 
     def __init__(
-        self, what: str, pointer: Any, delete: Callable[[Any], None], parent: Handle | None = None
+        self, what: str, kind: str, dispose: Callable[[Any], None], parent: Handle | None = None
     ) -> None:
         self.what = what
-        self._pointer = pointer
-        self._delete = delete
+        self.cell = ffi.new(f"{kind} **")
+        self._dispose = dispose
         self._process = os.getpid()
         # Reentrant: closing may happen in a destructor that runs while this thread is inside using().
         self._lock = threading.RLock()
+        self._disposing = threading.RLock()
+        self._closing = False
         self._children: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
         # Keeps the parent's native object alive: the engine dereferences it from this one.
         self._parent = parent
         self._number = next(Handle._counter)
         if parent is not None:
-            parent._children[self._number] = self
+            with parent._lock:
+                _ = parent.pointer  # raises if it is closed
+                parent._children[self._number] = self
         _open[self._number] = self
 
     @property
     def closed(self) -> bool:
         """Whether it is closed, or belongs to the process that this one was forked from."""
-        return self._pointer is None or self._process != os.getpid()
+        return self._closing or self._process != os.getpid()
 
     @contextmanager
     def using(self) -> Iterator[Any]:
@@ -88,29 +100,31 @@ class Handle:
                 f"The {self.what} was opened in another process, before a fork",
                 hint="Open a new client in this process.",
             )
-        if self._pointer is None:
+        if self._closing or self.cell[0] == ffi.NULL:
             raise ClosedError(f"The {self.what} is closed")
-        return self._pointer
+        return self.cell[0]
 
     def close(self) -> None:
-        """Close children, newest first, then free the native object."""
+        """Close children, newest first, then free the native object. Idempotent."""
         if self._process != os.getpid():
-            self._pointer = None
             return
+        with self._lock:
+            self._closing = True
         for child in sorted(self._children.values(), key=lambda child: -child._number):
             child.close()
-        with self._lock:
-            pointer, self._pointer = self._pointer, None
-        # Outside the lock, for no call can begin any more, and the deleter may take locks of its own.
-        if pointer is not None:
-            _open.pop(self._number, None)
-            self._delete(pointer)
+        # Whoever closes it at the same time waits here; the parent may only go when this is gone. Not under the
+        # other lock, as disposing may take locks of its own.
+        with self._disposing:
+            if self.cell[0] != ffi.NULL:
+                self._dispose(self.cell)
 
     def __del__(self) -> None:
-        # A failed __init__ leaves no _pointer.
-        if getattr(self, "_pointer", None) is not None and self._process == os.getpid():
+        # A failed __init__ leaves no _number.
+        if getattr(self, "_number", None) is None or self._process != os.getpid():
+            return
+        if not self._closing and self.cell[0] != ffi.NULL:
             warnings.warn(f"unclosed {self.what}", ResourceWarning, source=self, stacklevel=2)
-            self.close()
+        self.close()
 
 
 @atexit.register

@@ -117,7 +117,16 @@ class TurnEnd:
 
 
 class Turn(Protocol):
-    """One turn in progress."""
+    """One turn: prepared, in progress, ended."""
+
+    def start(self) -> None:
+        """Begin, after waiting for other conversations' turns.
+
+        Raises:
+            DeadlineExceeded: The turn's timeout passed in the meantime.
+            LiteRTLMError: It did not begin, and nothing changed.
+        """
+        ...
 
     def take(self, timeout: float | None) -> Sequence[Delta]:
         """What has come since the last take.
@@ -165,11 +174,11 @@ class Conversation(Protocol):
         """The text that sending ``message`` would prefill, media as their placeholders."""
         ...
 
-    def start(self, message: Message, options: TurnOptions) -> Turn:
-        """Start a turn; its media are already encoded. May wait for other conversations' turns.
+    def prepare(self, message: Message, options: TurnOptions) -> Turn:
+        """A turn that has not begun; the message's media are already encoded.
 
         Raises:
-            LiteRTLMError: It did not start, and nothing changed.
+            LiteRTLMError: The message cannot be sent.
         """
         ...
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 __all__ = ["Holder", "TurnQueue"]
 
-# How often the first in line looks whether a generation that nobody takes from is over. Only a waiting chat
-# pays for it.
+# How often a waiting chat looks whether a generation that nobody takes from is over.
 POLL_SECONDS = 0.01
 
 
@@ -35,12 +35,15 @@ class TurnQueue:
     A turn holds the engine from its start until the engine is done with it, not until its reader has read it:
     whoever waits at the head of the queue asks the holder whether it is over and takes its place, so that a
     slow reader does not keep the other chats waiting.
+
+    It refers to holders and waiters weakly: one that is gone, however it went, holds nothing and waits for
+    nothing, so an interruption at the worst moment cannot lock the engine.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())
-        self._line: deque[object] = deque()
-        self._holder: Holder | None = None
+        self._line: deque[weakref.ref[object]] = deque()
+        self._holder: Callable[[], Holder | None] = _nobody
 
     def enter(self, holder: Holder, timeout: float | None = None) -> float:
         """Wait for the engine and hold it for ``holder``.
@@ -56,56 +59,83 @@ class TurnQueue:
             TimeoutError: The time is over.
         """
         started = time.monotonic()
-        ticket = object()
+        ticket = _Ticket()
         with self._changed:
-            self._line.append(ticket)
-            try:
-                while self._line[0] is not ticket or not self._is_free():
-                    left = None if timeout is None else timeout - (time.monotonic() - started)
-                    if left is not None and left <= 0:
-                        raise TimeoutError
-                    wait = POLL_SECONDS if self._line[0] is ticket else None
-                    self._changed.wait(min(filter(None, (wait, left)), default=None))
-                self._holder = holder
-            finally:
-                self._line.remove(ticket)
-                self._changed.notify_all()
+            self._line.append(weakref.ref(ticket))
+            while self._first() is not ticket or not self._is_free():
+                left = None if timeout is None else timeout - (time.monotonic() - started)
+                if left is not None and left <= 0:
+                    self._withdraw(ticket)
+                    raise TimeoutError
+                # Also those behind look now and then: the one before them may be gone without a word.
+                self._changed.wait(POLL_SECONDS if left is None else min(POLL_SECONDS, left))
+            self._holder = weakref.ref(holder)
+            self._withdraw(ticket)
         return time.monotonic() - started
 
-    def try_enter(self, holder: Holder) -> bool:
-        """Hold the engine for ``holder`` if it is idle and nobody waits; never waits itself.
-
-        May be called from a destructor, so also in the middle of any method here.
-        """
-        with self._changed:
-            if self._line or self._holder is not None:
-                return False
-            self._holder = holder
-            return True
-
     def leave(self, holder: Holder) -> None:
-        """Let the next one in; nothing if ``holder`` no longer holds the engine."""
+        """Let the next one in; nothing if ``holder`` does not hold the engine (any more)."""
         with self._changed:
-            if self._holder is holder:
-                self._holder = None
+            if self._holder() is holder:
+                self._holder = _nobody
                 self._changed.notify_all()
 
     @contextmanager
     def idle(self) -> Iterator[None]:
         """Hold the engine for a short call."""
         holder = _ShortCall()
-        self.enter(holder)
         try:
+            self.enter(holder)
             yield
         finally:
             self.leave(holder)
 
+    @contextmanager
+    def if_idle(self) -> Iterator[bool]:
+        """Hold the engine if it is idle and nobody waits; whether it is held. Never waits itself.
+
+        May be called from a destructor, so also in the middle of any method here.
+        """
+        holder = _ShortCall()
+        try:
+            with self._changed:
+                free = self._first() is None and self._holder() is None
+                if free:
+                    self._holder = weakref.ref(holder)
+            yield free
+        finally:
+            self.leave(holder)
+
+    def _first(self) -> object | None:
+        """The first in line that is still there."""
+        while self._line:
+            ticket = self._line[0]()
+            if ticket is not None:
+                return ticket
+            self._line.popleft()
+        return None
+
+    def _withdraw(self, ticket: object) -> None:
+        self._line = deque(waiting for waiting in self._line if waiting() not in (ticket, None))
+        self._changed.notify_all()
+
     def _is_free(self) -> bool:
-        return self._holder is None or self._holder.settle_if_over()
+        holder = self._holder()
+        return holder is None or holder.settle_if_over()
+
+
+def _nobody() -> None:
+    """What a reference to no holder gives."""
+    return None
+
+
+class _Ticket:
+    """A place in line."""
 
 
 class _ShortCall:
     """Holds the engine for the length of a ``with`` block."""
 
     def settle_if_over(self) -> bool:
+        """It says so itself."""
         return False

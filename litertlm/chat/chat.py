@@ -202,7 +202,8 @@ class Chat:
         try:
             self._check_room(safe)
             owner.mark = self._conversation.mark()
-            owner.turn = self._conversation.start(safe, options)
+            owner.turn = self._conversation.prepare(safe, options)
+            owner.turn.start()
             return Stream(owner, owner.turn, options.timeout, started)
         except BaseException:
             owner.rollback()

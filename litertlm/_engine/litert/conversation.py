@@ -21,7 +21,6 @@ from litertlm._engine.lib import check, ffi, lib, native_text, new_error, python
 from litertlm._engine.litert import wire
 from litertlm._engine.litert.turn import LiteRtTurn
 from litertlm._engine.seam import Mark, Preface
-from litertlm.errors import DeadlineExceeded
 from litertlm.messages import Audio, Image, Message
 from litertlm.options import TurnOptions
 
@@ -88,22 +87,12 @@ class LiteRtConversation:
         finally:
             lib.ltlm_string_free(out[0])
 
-    def start(self, message: Message, options: TurnOptions) -> LiteRtTurn:
-        """Start a turn when the engine is free."""
+    def prepare(self, message: Message, options: TurnOptions) -> LiteRtTurn:
+        """A turn that has not begun."""
         text = native_text(wire.dump(wire.message_to_wire(message)), "message")
         has_media = any(isinstance(part, Image | Audio) for part in message.parts)
         text_tokens = len(self.engine.tokenize(self.render(message))) if has_media else None
-        turn = LiteRtTurn(self, message, text_tokens, options)
-        try:
-            turn.queued = self.engine.queue.enter(turn, options.timeout)
-        except TimeoutError:
-            raise DeadlineExceeded(options.timeout or 0) from None
-        try:
-            turn.submit(text)
-        except BaseException:
-            turn.close()
-            raise
-        return turn
+        return LiteRtTurn(self, message, text, text_tokens, options)
 
     def mark(self) -> LiteRtMark:
         """Remember this state."""
@@ -140,11 +129,12 @@ class LiteRtConversation:
 
     def _create(self) -> Handle:
         """A native conversation in which everything was said, and nothing prefilled."""
-        out, error = ffi.new("ltlm_conversation **"), new_error()
+        handle = Handle("chat", "ltlm_conversation", self.engine.discard, self.engine.handle)
+        error = new_error()
         with self._native_options(self._preface.messages + self._said) as options:
             with self.engine.queue.idle(), self.engine.handle.using() as engine:
-                check(lib.ltlm_conversation_create(engine, options, out, error), error)
-        return Handle("chat", out[0], self.engine.discard, self.engine.handle)
+                check(lib.ltlm_conversation_create(engine, options, handle.cell, error), error)
+        return handle
 
     @contextmanager
     def _native_options(self, messages: tuple[Message, ...]) -> Iterator[Any]:

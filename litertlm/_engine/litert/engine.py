@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,10 @@ __all__ = ["LiteRtEngine", "LoadOptions"]
 
 NO_CACHE = ":nocache"
 SUFFIX = ".litertlm"
+
+# How long a closing engine waits for conversations that another thread's garbage collection is freeing.
+BURIALS = 1000
+BURIAL_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,8 @@ class LiteRtEngine:
         self.options = options
         self.queue = TurnQueue()
         self._dead: deque[Any] = deque()
-        self.handle = Handle("client", _load(library, options), self._delete)
+        self.handle = Handle("client", "ltlm_engine", self._dispose)
+        _load(library, options, self.handle.cell)
         self.info = EngineInfo(
             engine="litert",
             library=library.path,
@@ -105,41 +112,40 @@ class LiteRtEngine:
         self.handle.close()
 
     def discard(self, conversation: Any) -> None:
-        """Free a native conversation as soon as the engine is idle.
+        """Free the native conversation in a cell as soon as the engine is idle.
 
         Deleting one waits inside native code while any generation runs, and this may be called from a
-        destructor at any moment; so it only notes the pointer here unless the engine is idle now.
+        destructor at any moment; so it only notes the cell here unless the engine is idle now.
         """
         self._dead.append(conversation)
-        if self.queue.try_enter(self):
-            try:
+        with self.queue.if_idle() as idle:
+            if idle:
                 self.bury()
-            finally:
-                self.queue.leave(self)
 
     def bury(self) -> None:
         """Free the discarded conversations. Only while the engine is idle and held by the caller."""
-        while True:
-            try:
-                pointer = self._dead.popleft()
-            except IndexError:
-                return
+        for cell in list(self._dead):
             error = new_error()
-            check(lib.ltlm_conversation_delete(pointer, error), error)
+            status = lib.ltlm_conversation_dispose(cell, error)
+            # Busy: its stream is being freed by another thread's garbage collection; next time.
+            if status != lib.LTLM_E_BUSY:
+                with suppress(ValueError):
+                    self._dead.remove(cell)
 
-    def settle_if_over(self) -> bool:
-        """As holder of the queue, for the short time of :meth:`discard`."""
-        return False
-
-    def _delete(self, engine: Any) -> None:
+    def _dispose(self, engine: Any) -> None:
         error = new_error()
         with self.queue.idle():
-            self.bury()
-            check(lib.ltlm_engine_delete(engine, error), error)
+            for _ in range(BURIALS):
+                self.bury()
+                status = lib.ltlm_engine_dispose(engine, error)
+                if status != lib.LTLM_E_BUSY:
+                    break
+                time.sleep(BURIAL_SECONDS)
+            check(status, error)
 
 
-def _load(library: Library, options: LoadOptions) -> Any:
-    """The native engine.
+def _load(library: Library, options: LoadOptions, cell: Any) -> None:
+    """Create the native engine in its cell.
 
     The first attempt is silent: the engine tells why a load failed only to its log, and only at a level that
     prints, so a failed load is tried once more with the log on. The graphics stack prints whatever the level,
@@ -147,12 +153,14 @@ def _load(library: Library, options: LoadOptions) -> Any:
     """
     if not _uses_gpu(options):
         try:
-            return _create(library, options)
+            _create(library, options, cell)
+            return
         except LiteRTLMError:
             pass
     with listening(library) as log:
         try:
-            return _create(library, options)
+            _create(library, options, cell)
+            return
         except LiteRTLMError as error:
             failure = error
     raise _explain(failure, log.text, log.reason, options)
@@ -162,7 +170,7 @@ def _uses_gpu(options: LoadOptions) -> bool:
     return "gpu" in (options.backend, options.vision_backend, options.audio_backend)
 
 
-def _create(library: Library, options: LoadOptions) -> Any:
+def _create(library: Library, options: LoadOptions, cell: Any) -> None:
     strings = {
         "backend": options.backend,
         "vision_backend": options.vision_backend,
@@ -181,9 +189,8 @@ def _create(library: Library, options: LoadOptions) -> Any:
     else:
         values["fd"] = options.descriptor()
     values |= {name: ffi.new("char[]", native_text(text, name)) for name, text in strings.items() if text}
-    out, error = ffi.new("ltlm_engine **"), new_error()
-    check(lib.ltlm_engine_create(library.pointer, ffi.new("ltlm_engine_options *", values), out, error), error)
-    return out[0]
+    error = new_error()
+    check(lib.ltlm_engine_create(library.pointer, ffi.new("ltlm_engine_options *", values), cell, error), error)
 
 
 def _explain(failure: LiteRTLMError, log: str, reason: str, options: LoadOptions) -> LiteRTLMError:

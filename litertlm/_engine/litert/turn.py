@@ -6,13 +6,13 @@ import json
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from litertlm._engine.handle import Handle
-from litertlm._engine.lib import check, ffi, lib, new_error, to_exception
+from litertlm._engine.lib import ffi, lib, new_error, to_exception
 from litertlm._engine.litert import wire
 from litertlm._engine.seam import Delta, TurnEnd
-from litertlm.errors import ClosedError
+from litertlm.errors import ClosedError, DeadlineExceeded
 from litertlm.messages import Message, Text, Timings, ToolCall
 from litertlm.options import TurnOptions
 
@@ -34,6 +34,7 @@ class LiteRtTurn:
     Args:
         conversation: Whose turn it is.
         message: What is sent.
+        message_json: The same as the engine takes it.
         text_tokens: Tokens of the rendered message if it has media, to tell the media's share; else None.
         options: Of the turn.
     """
@@ -42,17 +43,20 @@ class LiteRtTurn:
         self,
         conversation: LiteRtConversation,
         message: Message,
+        message_json: bytes,
         text_tokens: int | None,
         options: TurnOptions,
     ) -> None:
-        self.queued = 0.0
         self._conversation = conversation
         self._message = message
+        self._message_json = message_json
         self._text_tokens = text_tokens
         self._limit = options.max_output_tokens
+        self._timeout = options.timeout
+        self._queued = 0.0
         self._before = conversation.cached_tokens
         self._batch = ffi.new("ltlm_batch *")
-        self._stream: Handle | None = None
+        self._stream = Handle("stream", "ltlm_stream", _dispose, conversation.handle)
         self._woken = False
         self._cancelled = False
         self._raw: list[bytes] = []
@@ -61,7 +65,7 @@ class LiteRtTurn:
         self._end: TurnEnd | None = None
         # Whether the engine has finished and what it counted; guarded by the lock, as the next in line may
         # settle for a slow reader.
-        self._settling = threading.Lock()
+        self._settling = threading.RLock()
         self._settled = False
         self._counts = (0, 0)
         self._rates = (0.0, 0.0)
@@ -72,18 +76,23 @@ class LiteRtTurn:
         """How the turn ended; None while it runs."""
         return self._end
 
-    def submit(self, message_json: bytes) -> None:
-        """Hand the message to the engine; the queue is held."""
+    def start(self) -> None:
+        """Wait for the engine, and hand the message over."""
+        try:
+            self._queued = self._conversation.engine.queue.enter(self, self._timeout)
+        except TimeoutError:
+            raise DeadlineExceeded(self._timeout or 0.0) from None
         options = ffi.new("ltlm_turn_options *", {"max_output_tokens": self._limit or 0})
-        out, error = ffi.new("ltlm_stream **"), new_error()
+        error = new_error()
+        # Before the call: an interruption right after it must not make the turn look as if it had not begun.
+        touched, self._conversation.touched = self._conversation.touched, True
         with self._conversation.handle.using() as conversation:
-            check(
-                lib.ltlm_conversation_send(conversation, message_json, ffi.NULL, options, 0, out, error),
-                error,
-                **self._context(),
+            status = lib.ltlm_conversation_send(
+                conversation, self._message_json, ffi.NULL, options, 0, self._stream.cell, error
             )
-        self._conversation.touched = True
-        self._stream = Handle("stream", out[0], lib.ltlm_stream_delete, self._conversation.handle)
+        if status != lib.LTLM_OK:
+            self._conversation.touched = touched
+            raise to_exception(error, **self._context())
 
     def take(self, timeout: float | None) -> Sequence[Delta]:
         """What has come since the last take."""
@@ -106,18 +115,15 @@ class LiteRtTurn:
         # thread; then the next slice of a take asks again.
         if self._settling.acquire(blocking=False):
             try:
-                if self._stream is not None and not self._stream.closed:
-                    lib.ltlm_stream_cancel(self._stream.pointer)
+                self._ask_to_stop()
             finally:
                 self._settling.release()
 
     def close(self) -> None:
         """Stop it if it runs, wait for the engine to let go, free it. Idempotent."""
         with self._settling:
-            if self._stream is not None:
-                if not self._stream.closed:
-                    lib.ltlm_stream_cancel(self._stream.pointer)
-                self._stream.close()
+            self._ask_to_stop()
+            self._stream.close()
             self._settled = True
         self._conversation.engine.queue.leave(self)
 
@@ -126,11 +132,9 @@ class LiteRtTurn:
         if not self._settling.acquire(blocking=False):
             return False
         try:
-            stream = self._stream
-            if stream is None:
-                return False
-            if not self._settled and not stream.closed:
-                if not lib.ltlm_stream_is_over(stream.pointer):
+            if not self._settled and not self._stream.closed:
+                begun = self._stream.cell[0] != ffi.NULL
+                if not begun or not lib.ltlm_stream_is_over(self._stream.cell[0]):
                     return False
                 self._count()
         finally:
@@ -138,9 +142,13 @@ class LiteRtTurn:
         self._conversation.engine.queue.leave(self)
         return True
 
+    def _ask_to_stop(self) -> None:
+        """The lock is held, so the stream is not being freed."""
+        if not self._stream.closed and self._stream.cell[0] != ffi.NULL:
+            lib.ltlm_stream_cancel(self._stream.cell[0])
+
     def _take_batch(self, milliseconds: int) -> bool:
         """Whether a batch came within that time."""
-        assert self._stream is not None
         # The first token at once, later ones in handfuls.
         want = WANT if self._woken else 1
         with self._stream.using() as stream:
@@ -217,7 +225,7 @@ class LiteRtTurn:
         first = batch.first_chunk_ns or batch.ended_ns
         prefill, decode = self._rates
         return Timings(
-            queued=self.queued,
+            queued=self._queued,
             time_to_first_token=(first - batch.started_ns) / 1e9,
             total=(batch.ended_ns - batch.started_ns) / 1e9,
             prefill_tokens_per_second=prefill,
@@ -228,3 +236,7 @@ class LiteRtTurn:
         """What a ContextOverflow says."""
         limit = self._conversation.engine.info.max_context
         return {"used": self._conversation.token_count, "limit": limit or 0}
+
+
+def _dispose(stream: Any) -> None:
+    lib.ltlm_stream_dispose(stream, ffi.NULL)
