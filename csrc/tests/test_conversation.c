@@ -495,6 +495,36 @@ TEST(deleting_no_conversation_is_fine)
     ASSERT_INT(LTLM_OK, err.status);
 }
 
+TEST(disposing_empties_the_variable)
+{
+    fixture self;
+    open_engine(&self);
+    ltlm_conversation *conversation = create(&self);
+    ltlm_stream *stream = send(&self, conversation);
+    ASSERT_INT(LTLM_E_BUSY, ltlm_conversation_dispose(&conversation, &self.err));
+    ASSERT(conversation);
+    ASSERT_INT(LTLM_OK, ltlm_stream_dispose(&stream, &self.err));
+    ASSERT(!stream);
+    ASSERT_INT(LTLM_E_BUSY, ltlm_engine_dispose(&self.engine, &self.err));
+    ASSERT_INT(LTLM_OK, ltlm_conversation_dispose(&conversation, &self.err));
+    ASSERT(!conversation);
+    ASSERT_INT(LTLM_OK, ltlm_engine_dispose(&self.engine, &self.err));
+    ASSERT(!self.engine);
+    close_all(&self);
+}
+
+TEST(disposing_nothing_is_fine)
+{
+    ltlm_engine *engine = NULL;
+    ltlm_conversation *conversation = NULL;
+    ltlm_stream *stream = NULL;
+    ltlm_error err = {.status = 1};
+    ASSERT_INT(LTLM_OK, ltlm_engine_dispose(&engine, &err));
+    ASSERT_INT(LTLM_OK, ltlm_conversation_dispose(&conversation, &err));
+    ASSERT_INT(LTLM_OK, ltlm_stream_dispose(&stream, &err));
+    ASSERT_INT(LTLM_OK, err.status);
+}
+
 TESTS(RUN(a_turn_delivers_text_and_an_end)                        //
       RUN(a_turn_passes_its_arguments_on)                         //
       RUN(one_turn_at_a_time)                                     //
@@ -518,4 +548,6 @@ TESTS(RUN(a_turn_delivers_text_and_an_end)                        //
       RUN(lent_strings_are_copied)                                //
       RUN(queries_report_the_engines_reason)                      //
       RUN(turn_counts_are_those_of_the_latest_turn)               //
-      RUN(deleting_no_conversation_is_fine))
+      RUN(deleting_no_conversation_is_fine)                       //
+      RUN(disposing_empties_the_variable)                         //
+      RUN(disposing_nothing_is_fine))
