@@ -46,7 +46,7 @@ Schema: TypeAlias = Mapping[int, Field]
 
 
 def parse(
-    data: bytes, schema: Schema, *, name: str, base: int = 0, what: str = "", depth: int = 0
+    data: bytes | memoryview, schema: Schema, *, name: str, base: int = 0, what: str = "", depth: int = 0
 ) -> Message:
     """Parse one message.
 
@@ -100,7 +100,7 @@ def parse(
 
 
 def wire_fields(
-    data: bytes, *, name: str, base: int = 0, what: str = ""
+    data: bytes | memoryview, *, name: str, base: int = 0, what: str = ""
 ) -> Iterator[tuple[int, int, Any, int, int]]:
     """Split a message into its fields without a schema.
 
@@ -144,7 +144,7 @@ class _Where:
         refuse(self.name, self.begin, self.end, problem, what=self.what)
 
 
-def _varint(data: bytes, position: int, name: str, base: int, what: str) -> tuple[int, int]:
+def _varint(data: bytes | memoryview, position: int, name: str, base: int, what: str) -> tuple[int, int]:
     value = 0
     for at in range(position, min(position + 10, len(data))):
         byte = data[at]
@@ -158,10 +158,11 @@ def _varint(data: bytes, position: int, name: str, base: int, what: str) -> tupl
 
 def _scalar(value: Any, kind: Kind, where: _Where) -> Any:
     if kind == "string":
+        value = bytes(value)
         if 0 in value:
             where.fail("has a NUL character in it")
         try:
-            return bytes(value).decode("utf-8")
+            return value.decode("utf-8")
         except UnicodeDecodeError:
             where.fail("is not UTF-8")
     if kind == "float":

@@ -101,20 +101,16 @@ def test_sentencepiece(tmp_path: Path) -> None:
         pytest.param(sentencepiece()[:-3], "is cut", id="cut after the pieces"),
         pytest.param(proto((3, b"")), "has no pieces", id="no pieces"),
         pytest.param(b"\xff" * 64, "longer than 64 bits", id="not protobuf"),
-        pytest.param(proto((1, 5)), "not a message", id="a piece that is a number"),
-        pytest.param(sentencepiece(proto((1, "a\0b"), (2, 0.0))), "piece 5 has a NUL", id="NUL"),
-        pytest.param(sentencepiece(proto((1, b"\xff"), (2, 0.0))), "piece 5 is not UTF-8", id="not UTF-8"),
-        pytest.param(sentencepiece(proto((1, ""), (2, 0.0))), "piece 5 is empty", id="empty"),
-        pytest.param(sentencepiece(proto((2, 0.0))), "piece 5 is empty", id="no text"),
-        pytest.param(sentencepiece(proto((1, "piece1"), (2, 0.0))), "has a piece twice", id="twice"),
-        pytest.param(sentencepiece(proto((1, "u"), (3, 2))), "2 unknown pieces", id="two unknown pieces"),
+        pytest.param(sentencepiece(proto((1, "a\0b"), (2, 0.0))), "piece.piece: has a NUL", id="NUL"),
+        pytest.param(sentencepiece(proto((1, b"\xff"))), "piece.piece: is not UTF-8", id="not UTF-8"),
+        pytest.param(sentencepiece(proto((1, ""), (2, 0.0))), "a piece has no text", id="empty"),
+        pytest.param(sentencepiece(proto((2, 0.0))), "a piece has no text", id="no text"),
         pytest.param(sentencepiece(proto((1, "t"), (2, 0.0), (3, 9))), "unknown type 9", id="type"),
-        pytest.param(sentencepiece(proto((1, "<0x0>"), (2, 0.0), (3, 6))), "is not a byte", id="byte"),
     ],
 )
 def test_refuses_sentencepiece(refused: Refused, data: bytes, problem: str) -> None:
     """A SentencePiece model is well-formed, and its pieces are; NUL in one would abort the engine."""
-    assert problem in refused(with_part(1, kind="sp_tokenizer", data=data)).problem
+    assert problem in str(refused(with_part(1, kind="sp_tokenizer", data=data)))
 
 
 def test_padding_token_must_be_in_the_tokenizer(refused: Refused) -> None:
