@@ -275,11 +275,16 @@ def _model_sampler(description: ModelDescription) -> Sampler:
         return Sampler(temperature=0.0, top_k=1, top_p=1.0, seed=0)
     fallback = FALLBACK_SAMPLER
     return Sampler(
-        temperature=fallback.temperature if said.temperature is None else said.temperature,
+        temperature=fallback.temperature if said.temperature is None else _short(said.temperature),
         top_k=said.top_k or fallback.top_k,
-        top_p=said.top_p if said.top_p is not None and said.kind == "top_p" else 1.0,
+        top_p=_short(said.top_p) if said.top_p is not None and said.kind == "top_p" else 1.0,
         seed=said.seed or 0,
     )
+
+
+def _short(value: float) -> float:
+    """A 32-bit float as a person would write it: 0.95, not 0.949999988079071."""
+    return float(f"{value:.6g}")
 
 
 def _cache_dir(asked: str | os.PathLike[str] | None) -> str | None:

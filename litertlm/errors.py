@@ -101,7 +101,7 @@ class BackendUnavailable(LiteRTLMError, RuntimeError):
         backend: The backend asked for.
     """
 
-    def __init__(self, message: str, *, backend: str, hint: str = "") -> None:
+    def __init__(self, message: str, *, backend: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.backend = backend
 
@@ -113,7 +113,7 @@ class ModalityUnavailable(LiteRTLMError, ValueError):
         modality: ``"image"`` or ``"audio"``.
     """
 
-    def __init__(self, message: str, *, modality: str, hint: str = "") -> None:
+    def __init__(self, message: str, *, modality: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.modality = modality
 
