@@ -16,7 +16,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import re
 import signal
 import subprocess
 import sys
@@ -185,9 +184,14 @@ def _graphics(timeout: float) -> Check:
     files = [] if sys.platform == "win32" else _driver_files()
     drivers = f"; drivers: {', '.join(files)}" if files else ""
     result = _in_child({"vulkan": True}, min(timeout, 30.0))
-    devices = [str(name) for name in result.answer.get("devices", ())]
+    devices: dict[str, bool] = result.answer.get("devices", {})
     if devices:
-        return Check("GPU", "ok", f"Vulkan: {', '.join(devices)}{drivers}")
+        found = f"Vulkan: {', '.join(devices)}{drivers}"
+        if any(devices.values()):
+            return Check("GPU", "ok", found)
+        return Check(
+            "GPU", "warn", f"software only: {found}", "Very slow; backend='gpu' uses it all the same."
+        )
     reason = result.failure or str(result.answer.get("error") or "no Vulkan device")
     hint = "Only needed for backend='gpu': install your GPU's Vulkan driver."
     return Check("GPU", "warn", f"{reason}{drivers or '; no Vulkan driver is installed'}", hint)
@@ -365,8 +369,8 @@ def _peak_memory() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _vulkan_devices() -> list[str]:
-    """Names of the Vulkan devices.
+def _vulkan_devices() -> dict[str, bool]:
+    """Names of the Vulkan devices, and whether they are hardware.
 
     Raises:
         OSError: There is no Vulkan loader.
@@ -376,18 +380,19 @@ def _vulkan_devices() -> list[str]:
     request = (ctypes.c_uint64 * 8)(1)
     instance = ctypes.c_void_p()
     if vulkan.vkCreateInstance(request, None, ctypes.byref(instance)) != 0:
-        return []
+        return {}
     count = ctypes.c_uint32()
     vulkan.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), None)
     devices = (ctypes.c_void_p * count.value)()
     vulkan.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), devices)
-    names = []
+    found = {}
     for device in devices:
         # VkPhysicalDeviceProperties: five 32-bit numbers, the name in 256 bytes, and more (824 bytes in all).
         properties = ctypes.create_string_buffer(4096)
         vulkan.vkGetPhysicalDeviceProperties(ctypes.c_void_p(device), properties)
-        names.append(re.split(rb"\0", properties.raw[20:276])[0].decode("utf-8", errors="replace"))
-    return names
+        name = properties.raw[20:276].partition(b"\0")[0].decode("utf-8", errors="replace")
+        found[name] = properties.raw[16] != 4  # the type of devices that are a CPU
+    return found
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ def doctor(arguments: Namespace) -> int:
     checks: list[Check] = []
     findings = examine(arguments.model, backends[arguments.backend], timeout=arguments.timeout)
     while True:
-        with Spinner("Examining…"):
+        # A graphics driver may take a minute over its first model.
+        with Spinner("Running the model…" if any(check.name == "GPU" for check in checks) else "Examining…"):
             check = next(findings, None)
         if check is None:
             break
@@ -43,7 +44,9 @@ def doctor(arguments: Namespace) -> int:
         print(json.dumps(document, ensure_ascii=False, indent=2))
     else:
         paint = Paint(sys.stdout)
-        print(f"\n{paint.bold('All is well.') if report.ok else paint.red('The model cannot be run here.')}")
+        remarks = any(check.status == "warn" for check in checks)
+        well = "The model runs here; what could be better is marked with !" if remarks else "All is well."
+        print(f"\n{paint.bold(well) if report.ok else paint.red('The model cannot be run here.')}")
     return OK if report.ok else FAILED
 
 

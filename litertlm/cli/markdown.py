@@ -125,7 +125,7 @@ class LiveReply:
             self._printed = True
 
     def __enter__(self) -> LiveReply:
-        self._live.start()
+        self._live.start(refresh=True)
         return self
 
     def __exit__(

@@ -27,10 +27,10 @@ sys.addaudithook(watch)
 
 
 @pytest.fixture
-def sabotage(tmp_path, monkeypatch):
+def sabotage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Makes the child do something when it loads the engine; this process is not touched."""
 
-    def arrange(deed):
+    def arrange(deed: str) -> None:
         code = WHEN_LOADING.format(deed=deed)
         (tmp_path / "sitecustomize.py").write_text(textwrap.dedent(code), encoding="utf-8")
         monkeypatch.syspath_prepend(tmp_path)
@@ -44,7 +44,7 @@ def checks(report: Report) -> dict[str, Check]:
 
 
 def test_all_is_well_here(cli: RunCommand, model_path: Path) -> None:
-    """This machine can run the model."""
+    """The machine under test can run the model."""
     result = cli("doctor", model_path)
     assert result.status == 0, result.out
     assert result.err == ""
@@ -115,6 +115,18 @@ def test_named_drivers_are_listed(model_path: Path, monkeypatch: pytest.MonkeyPa
     detail = checks(diagnose(model_path, ["cpu"]))["GPU"].detail
     assert str(driver) in detail
     assert "missing" in detail
+
+
+@pytest.mark.gpu
+def test_vulkan_devices_are_asked_for_their_names(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A software device is told from a GPU, and not tried unless asked for."""
+    driver = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
+    if not driver.exists():
+        pytest.skip("needs Debian's chromium, for its software Vulkan")
+    monkeypatch.setenv("VK_DRIVER_FILES", str(driver))
+    found = checks(diagnose(model_path))
+    assert "software only: Vulkan: SwiftShader Device" in found["GPU"].detail
+    assert "model on the GPU" not in found
 
 
 def test_narrow_and_ascii_terminals_are_served(
