@@ -289,6 +289,7 @@ def _in_child(task: dict[str, Any], timeout: float) -> _Outcome:
             said, complaints = process.communicate()
         except BaseException:
             process.kill()
+            process.wait()
             raise
     answer: dict[str, Any] = {}
     for line in said.decode("utf-8", errors="replace").splitlines():

@@ -16,7 +16,7 @@ from typing import Any
 
 from litertlm import LiteRTLMError
 from litertlm.cli.arguments import parse
-from litertlm.cli.exits import INTERRUPTED, PIPE_CLOSED, UsageError, report_error, report_interrupt
+from litertlm.cli.exits import INTERRUPTED, PIPE_CLOSED, CommandError, report_error, report_interrupt
 
 __all__ = ["main"]
 
@@ -56,7 +56,7 @@ def _command(argv: Sequence[str] | None) -> int:
         module = importlib.import_module(f"litertlm.cli.{arguments.command}")
         command: Callable[[Any], int] = getattr(module, arguments.command)
         return command(arguments)
-    except (LiteRTLMError, UsageError) as error:
+    except (LiteRTLMError, CommandError) as error:
         return report_error(error, as_json=as_json)
     except KeyboardInterrupt:
         return report_interrupt(as_json=as_json)

@@ -19,7 +19,7 @@ from litertlm import (
     Text,
 )
 from litertlm.cli.commands import COMMANDS, Attachment
-from litertlm.cli.exits import FAILED, OK, UsageError
+from litertlm.cli.exits import FAILED, OK, CommandError, UsageError
 from litertlm.cli.plain import PlainScreen
 from litertlm.cli.run import open_chat, open_client
 from litertlm.cli.terminal import Spinner
@@ -62,7 +62,7 @@ class Screen(Protocol):
         """Names and values."""
         ...
 
-    def error(self, error: LiteRTLMError | UsageError) -> None:
+    def error(self, error: LiteRTLMError | CommandError) -> None:
         """What went wrong; the conversation goes on."""
         ...
 
@@ -116,7 +116,7 @@ class Conversation:
             if name[0] == "/" and "/" not in name[1:]:
                 raise UsageError(f"there is no command {name}", "/help lists them.")
             self._turn(line.strip("\n"))
-        except (LiteRTLMError, UsageError) as error:
+        except (LiteRTLMError, CommandError) as error:
             self.failed = True
             self.screen.error(error)
         return True
@@ -142,7 +142,7 @@ def chat(arguments: Namespace) -> int:
 
     Raises:
         LiteRTLMError: The model cannot be opened.
-        UsageError: The terminal needs packages that are not installed.
+        CommandError: The terminal needs packages that are not installed.
     """
     at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     screen: Screen = _rich_screen() if at_terminal else PlainScreen()
@@ -177,7 +177,7 @@ def _rich_screen() -> Screen:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in {"rich", "prompt_toolkit"}:
             raise
-        raise UsageError(
+        raise CommandError(
             f"litertlm chat needs the package {error.name}", 'Run: pip install "litertlm[cli]"'
         ) from None
     return RichScreen()

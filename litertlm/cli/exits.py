@@ -25,6 +25,7 @@ __all__ = [
     "OK",
     "PIPE_CLOSED",
     "USAGE",
+    "CommandError",
     "UsageError",
     "report_error",
     "report_interrupt",
@@ -37,8 +38,8 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 
 
-class UsageError(Exception):
-    """The command line asks for something that makes no sense.
+class CommandError(Exception):
+    """The command cannot do what it is asked for, and it is not litertlm's doing.
 
     Args:
         message: What is wrong, without a full stop at the end.
@@ -51,7 +52,11 @@ class UsageError(Exception):
         self.hint = hint
 
 
-def report_error(error: LiteRTLMError | UsageError, *, as_json: bool = False) -> int:
+class UsageError(CommandError):
+    """What it is asked for makes no sense."""
+
+
+def report_error(error: LiteRTLMError | CommandError, *, as_json: bool = False) -> int:
     """Tell the user what failed.
 
     Args:

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from litertlm import LiteRTLMError, Reply, Stream
-from litertlm.cli.exits import UsageError, report_error
+from litertlm.cli.exits import CommandError, report_error
 from litertlm.cli.terminal import TextWriter, clean
 
 if TYPE_CHECKING:
@@ -53,6 +53,6 @@ class PlainScreen:
         for name, value in rows:
             self.note(f"{name:<{label}}  {value}".rstrip())
 
-    def error(self, error: LiteRTLMError | UsageError) -> None:
+    def error(self, error: LiteRTLMError | CommandError) -> None:
         """On stderr."""
         report_error(error)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from litertlm import LiteRTLMError, Reply, Stream
-from litertlm.cli.exits import UsageError
+from litertlm.cli.exits import CommandError
 from litertlm.cli.markdown import LiveReply
 from litertlm.cli.pictures import Picture, Sound, read_picture, read_sound
 from litertlm.cli.prompt import new_prompt
@@ -95,7 +95,7 @@ class RichScreen:
             grid.add_row(Text(name), Text(safe(value)))
         self._console.print(Padding(grid, (0, 0, 1, 2)))
 
-    def error(self, error: LiteRTLMError | UsageError) -> None:
+    def error(self, error: LiteRTLMError | CommandError) -> None:
         """Red."""
         self._console.print(Text(safe(error.message), "red"))
         if error.hint:

@@ -139,9 +139,9 @@ class TextWriter:
         ready = text.rstrip("\n")
         self._held = text[len(ready) :]
         if ready:
+            self.line_open = True  # first, since Ctrl-C may come between any two of these lines
             self._stream.write(self._paint.dim(ready) if self._dim else ready)
             self._stream.flush()
-            self.line_open = True
 
     def finish(self) -> None:
         """End the line, if one is open."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from .programs import OpenTerminal, RunCommand
 
@@ -169,3 +174,21 @@ def test_ctrl_c_in_run_leaves_no_traceback(terminal: OpenTerminal, model_path: P
     assert screen.wait() == 130
     assert "Traceback" not in screen.text
     assert screen.text.endswith("\n")
+
+
+def test_without_the_extra_one_line_says_what_to_install(
+    terminal: OpenTerminal, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal needs it; a pipe does not."""
+    hidden = "import sys\nsys.modules.update(rich=None, prompt_toolkit=None, markdown_it=None)\n"
+    (tmp_path / "sitecustomize.py").write_text(hidden, encoding="utf-8")
+    path = f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}"
+    screen = terminal("chat", "-m", model_path, PYTHONPATH=path)
+    assert screen.wait() == 1
+    assert 'pip install "litertlm[cli]"' in screen.text
+    assert "Traceback" not in screen.text
+    monkeypatch.setenv("PYTHONPATH", path)
+    command = [sys.executable, "-m", "litertlm", "chat", "-m", str(model_path), *SHORT]
+    piped = subprocess.run(command, input=b"Hello!\n", capture_output=True, check=False)
+    assert (piped.returncode, piped.stderr) == (0, b"")
+    assert piped.stdout.strip()

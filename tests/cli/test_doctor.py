@@ -13,7 +13,7 @@ import pytest
 
 from litertlm.doctor import Check, Report, diagnose
 
-from .programs import RunCommand
+from .programs import RunCommand, StartProcess
 
 WHEN_LOADING = """
 import sys
@@ -90,6 +90,28 @@ def test_a_hang_is_a_finding(sabotage: Callable[[str], None], model_path: Path) 
     sabotage("__import__('time').sleep(1000)")
     report = diagnose(model_path, ["cpu"], timeout=10)
     assert "hung while loading" in checks(report)["model on the CPU"].detail
+
+
+def test_ctrl_c_ends_the_child_too(
+    sabotage: Callable[[str], None],
+    start: StartProcess,
+    model_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Status 130 and no traceback."""
+    os.mkfifo(tmp_path / "pid")
+    tell = f"open({str(tmp_path / 'pid')!r}, 'w').write(str(__import__('os').getpid()))"
+    sabotage(f"{tell}, __import__('time').sleep(1000)")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
+    process = start("doctor", model_path)
+    child = int((tmp_path / "pid").read_text(encoding="ascii"))
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    assert process.stderr is not None
+    assert b"Traceback" not in process.stderr.read()
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
 
 
 def test_an_unknown_failure_is_a_finding(sabotage: Callable[[str], None], model_path: Path) -> None:
