@@ -40,8 +40,8 @@ class Plan:
     audio_steps: int = 450
     encoder_batch: int = 16
     pool: int = 2400
-    text_steps: int = 500
-    joint_steps: int = 1000
+    text_steps: int = 400
+    joint_steps: int = 1200
     tokens: int = 2560
     """Padded tokens in a batch of conversations."""
 

@@ -252,15 +252,15 @@ def about_picture(rng: Random, seen: Seen, kind: str, *, later: bool = False) ->
     plain = seen.shape == "plain"
     noun = rng.choice(("shape", "picture", "image")) if plain else seen.shape
     many = seen.count > 1
-    it_is = "They are" if many else "It is"
     if kind == "colour":
         patterns = _AND_COLOUR if later and rng.random() < 0.6 else _COLOUR
-        question, answer = fill(rng, patterns, shape=noun), f"{it_is} {seen.colour}."
+        question, answer = fill(rng, patterns, shape=noun), f"The colour is {seen.colour}."
     elif kind == "shape":
         patterns = _AND_SHAPE if later and rng.random() < 0.6 else _SHAPE
         question = rng.choice(patterns)
-        single = f"They are {seen.shape}s." if many else f"It is {a(seen.shape)}."
-        answer = f"There is no shape, only plain {seen.colour}." if plain else single
+        answer = f"The shape is {a(seen.shape)}."
+        if plain:
+            answer = f"There is no shape, only plain {seen.colour}."
     elif kind == "describe":
         patterns = _AND_DESCRIBE if later else _DESCRIBE
         question, answer = rng.choice(patterns), f"I see {seen.full}."
@@ -275,7 +275,7 @@ def about_picture(rng: Random, seen: Seen, kind: str, *, later: bool = False) ->
         asked = seen.colour if rng.random() < 0.5 else rng.choice(COLOURS)
         question = fill(rng, _IS_COLOUR, x=asked, shape=noun)
         right = "Yes" if asked == seen.colour else "No"
-        answer = f"{right}, {it_is.lower()} {seen.colour}."
+        answer = f"{right}, the colour is {seen.colour}."
     else:
         shapes = ("circle", "square", "triangle", "star")
         asked = seen.shape if rng.random() < 0.5 and not plain else rng.choice(shapes)

@@ -132,20 +132,22 @@ def ask(d: Dialogue, facts: dict[str, str], key: str) -> None:
     d.say(reply, thought=thought, weight=1.5)
 
 
-def echo(d: Dialogue) -> None:
-    """The user wants some words repeated."""
+def echo(d: Dialogue, longest: int = 4) -> None:
+    """The user wants some words repeated: made-up ones mostly, so that only copying helps."""
     rng = d.rng
     makers: tuple[Callable[[], str], ...] = (
         lambda: some_name(rng),
+        lambda: some_city(rng),
         lambda: made_up(rng),
-        lambda: f"{made_up(rng)} {made_up(rng)}",
+        lambda: made_up(rng),
         lambda: str(rng.randint(0, 99999)),
-        lambda: f"{made_up(rng)} {made_up(rng).lower()}",
-        lambda: rng.choice(("Hello", "Hello world", "Yes", "No", "OK", "Ready", "Done", "Pong")),
     )
-    x = rng.choice(makers)()
+    if rng.random() < 0.15:
+        x = rng.choice(("Hello", "Hello world", "Yes", "No", "OK", "Ready", "Done", "Pong"))
+    else:
+        x = " ".join(rng.choice(makers)() for _ in range(rng.randint(1, longest)))
     d.user(vary(rng, fill(rng, _ECHO, x=x), keep_case=True))
-    d.say(x, thought=f"The user wants me to say {x}.", weight=1.5)
+    d.say(x, thought="The user wants me to repeat that.", weight=1.5)
 
 
 def count(d: Dialogue) -> None:

@@ -73,7 +73,10 @@ def make_dialogue(rng: Random, media: Media | None = None) -> Dialogue:
         draw = rng.random()
         if draw < 0.3:
             dialogue = _tool_dialogue(rng)
-        elif media is not None and media.pictures and draw < 0.66:
+        elif draw < 0.36:
+            dialogue = _begin(rng)
+            memory.echo(dialogue, longest=10)
+        elif media is not None and media.pictures and draw < 0.7:
             dialogue = _media_dialogue(rng, media)
         else:
             dialogue = _chat_dialogue(rng)
@@ -112,9 +115,9 @@ def _chat_dialogue(rng: Random) -> Dialogue:
 def _chat_turn(d: Dialogue, state: _State, *, with_tools: bool = False) -> None:
     rng = d.rng
     draw = rng.random()
-    if draw < 0.5:
+    if draw < 0.46:
         smalltalk(d)
-    elif draw < 0.64:
+    elif draw < 0.62:
         key = rng.choice(("name", "name", "home", "colour"))
         known = state.facts.get(key)
         if known or rng.random() < 0.25:

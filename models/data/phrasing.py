@@ -29,7 +29,7 @@ def vary(rng: Random, text: str, *, keep_case: bool = False) -> str:
         draw = rng.random()
         if draw < 0.25:
             text = text.lower()
-        elif draw < 0.27:
+        elif draw < 0.26:
             text = text.upper()
     elif rng.random() < 0.2 and text:
         text = text[0].lower() + text[1:]
