@@ -4,9 +4,10 @@
 
     python bench/startup.py [--rounds 15] [--top 12] [--wheel FILE] [--json]
 
-Each import runs in a fresh interpreter with compiled modules at hand, the contenders taking turns; the figures
-are medians of the import's own time, without the interpreter's start. The modules' times are those of
-``-X importtime``: their own, without what they import.
+Each import runs in a fresh interpreter with compiled modules at hand, the contenders taking turns. Figures
+are medians of the import's own CPU time, which other load on the machine disturbs less than time on the clock;
+the interpreter's start is not in them. The modules' times are those of ``-X importtime``: their own, without
+what they import.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ CONTENDERS = {"litertlm": "litertlm", "official": "litert_lm"}
 CLOCKED = """
 import sys, time
 before = set(sys.modules)
-started = time.perf_counter()
+started = time.process_time()
 import {module}
-seconds = time.perf_counter() - started
+seconds = time.process_time() - started
 print(seconds, len(set(sys.modules) - before))
 """
 
