@@ -5,7 +5,7 @@
     python bench/startup.py [--rounds 15] [--top 12] [--wheel FILE] [--json]
 
 Each import runs in a fresh interpreter with compiled modules at hand, the contenders taking turns. Figures
-are medians of the import's own CPU time, which other load on the machine disturbs less than time on the clock;
+are medians of the import's own CPU time, which other load on the machine disturbs less than the clock's;
 the interpreter's start is not in them. The modules' times are those of ``-X importtime``: their own, without
 what they import.
 """
