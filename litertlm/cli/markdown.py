@@ -103,7 +103,10 @@ class LiveReply:
         """Show another piece."""
         if chunk.thinking:
             self._thinking += safe(chunk.thinking)
+        first = not (self._text or self._printed)
         self._text += safe(chunk.text)
+        if first and self._text.strip():
+            self._live.refresh()  # the first word at once
         end = complete_blocks(self._text)
         if end:
             done, self._text = self._text[:end], self._text[end:]
