@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from litertlm.bundled import bundled_model
 from litertlm.chat import Chat
 from litertlm.errors import BackendUnavailable, ModalityUnavailable, OptionError
+from litertlm.folders import cache_folder
 from litertlm.messages import Message, Text
 from litertlm.modelfile import ModelDescription, open_model
 from litertlm.modelfile.control_tokens import read_control_tokens
@@ -291,14 +292,7 @@ def _cache_dir(asked: str | os.PathLike[str] | None) -> str | None:
     """The folder for weight caches, made if needed; None: none can or should be kept."""
     if asked is not None and os.fspath(asked) == "off":
         return None
-    if asked is not None:
-        folder = Path(asked).absolute()
-    elif home := os.environ.get("LITERTLM_HOME"):
-        folder = Path(home).absolute() / "cache"
-    else:
-        import platformdirs
-
-        folder = Path(platformdirs.user_cache_dir("litertlm"))
+    folder = cache_folder() if asked is None else Path(asked).absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         usable = os.access(folder, os.W_OK | os.X_OK)

@@ -27,6 +27,7 @@ from typing import Any, Literal, TypeAlias
 
 from litertlm.bundled import bundled_model
 from litertlm.errors import LiteRTLMError
+from litertlm.folders import cache_folder
 from litertlm.options import Backend
 
 __all__ = ["Backend", "Check", "Report", "Status", "diagnose", "examine"]
@@ -210,12 +211,7 @@ def _driver_files() -> list[str]:
 
 
 def _cache() -> Check:
-    if home := os.environ.get("LITERTLM_HOME"):
-        folder = Path(home).absolute() / "cache"
-    else:
-        import platformdirs
-
-        folder = Path(platformdirs.user_cache_dir("litertlm"))
+    folder = cache_folder()
     if not folder.is_dir():
         return Check("cache", "ok", f"{folder}, not made yet")
     files = [file for file in folder.rglob("*") if file.is_file()]

@@ -19,6 +19,7 @@ ROOMS = (
     "errors",
     "messages",
     "options",
+    "folders",
     "_native",
     "_engine",
     "media",

@@ -16,6 +16,7 @@ from prompt_toolkit.output.color_depth import ColorDepth
 from prompt_toolkit.styles import Style
 
 from litertlm.cli.commands import COMMANDS
+from litertlm.folders import data_folder
 
 __all__ = ["history_file", "new_prompt"]
 
@@ -47,13 +48,7 @@ def _message(colour: bool) -> StyleAndTextTuples | ANSI:
 
 def history_file() -> Path:
     """Where typed lines are kept between conversations."""
-    if home := os.environ.get("LITERTLM_HOME"):
-        folder = Path(home).absolute() / "data"
-    else:
-        import platformdirs
-
-        folder = Path(platformdirs.user_data_dir("litertlm"))
-    return folder / "prompt-history"
+    return data_folder() / "prompt-history"
 
 
 def _history() -> History:

@@ -27,8 +27,8 @@ _USER_DEFINED = 4
 def read_control_tokens(file: ModelFile) -> tuple[str, ...]:
     """The strings that stand for control tokens, sorted.
 
-    Tokenizers also list ordinary strings as whole tokens (runs of blanks, HTML tags). Such a string counts only
-    if the chat template uses it, since then it structures the conversation.
+    Tokenizers also list ordinary strings as whole tokens (runs of blanks, HTML tags). Such a string counts
+    only if the chat template uses it, since then it structures the conversation.
 
     Args:
         file: An open model file.
