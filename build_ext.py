@@ -1,7 +1,7 @@
 """Builds ``litertlm._native``, the only compiled module, from ``csrc/`` with cffi in API mode.
 
-The marked region of ``csrc/ltlm.h`` is the single source of what Python sees: no declaration is written twice.
-Needs a C compiler and nothing else; the engine library is loaded at run time.
+The marked region of ``csrc/ltlm.h`` is the single source of what Python sees: no declaration is written
+twice. Needs a C compiler and nothing else; the engine library is loaded at run time.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ffibuilder.set_source(
     "litertlm._native",
     '#include "ltlm.h"',
     # Relative, as setuptools wants them: it is run from this folder.
-    sources=[os.path.join("csrc", *name.split("/")) for name in SOURCES],
+    sources=[str(Path("csrc", *name.split("/"))) for name in SOURCES],
     include_dirs=["csrc"],
     libraries=["dl", "pthread"] if sys.platform == "linux" else [],
     extra_compile_args=compile_args(),

@@ -16,7 +16,15 @@ from litertlm.folders import cache_folder
 from litertlm.messages import Message, Text
 from litertlm.modelfile import ModelDescription, open_model
 from litertlm.modelfile.control_tokens import read_control_tokens
-from litertlm.options import Backend, EncoderBackend, Sampler, TurnOptions, check_choice, check_integer, sampler_from
+from litertlm.options import (
+    Backend,
+    EncoderBackend,
+    Sampler,
+    TurnOptions,
+    check_choice,
+    check_integer,
+    sampler_from,
+)
 from litertlm.templates import Markers
 from litertlm.tools import Tool
 

@@ -45,7 +45,7 @@ def reply_after(client: Client, *said: str) -> tuple[str, int]:
 
 
 def reply_rebuilt(client: Client, history: tuple[Message, ...], message: str) -> tuple[str, int]:
-    """What a conversation that starts with this history answers; the way a chat is rebuilt after an undone turn."""
+    """What a conversation that starts with this history answers: the way a chat is rebuilt."""
     preface = Preface(messages=history, sampler=Sampler(temperature=0))
     conversation = client._engine.open(preface)
     try:

@@ -23,10 +23,9 @@ def test_its_log_can_be_had(
     model_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """As log records; what others print to standard error still gets there."""
-    with caplog.at_level(logging.DEBUG, "litertlm.engine"), engine_log(logging.INFO):
-        with Client(model_path):
-            os.write(2, b"not the engine\n")
-            print("nor this", file=sys.stderr)
+    with caplog.at_level(logging.DEBUG, "litertlm.engine"), engine_log(logging.INFO), Client(model_path):
+        os.write(2, b"not the engine\n")
+        sys.stderr.write("nor this\n")
     assert {record.name for record in caplog.records} == {"litertlm.engine"}
     err = capfd.readouterr().err
     assert "not the engine" in err

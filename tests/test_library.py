@@ -30,7 +30,9 @@ def test_the_installed_wheel_carries_the_library() -> None:
 
 def test_the_wheels_python_is_not_imported() -> None:
     """Only its library is used."""
-    code = "import sys; from litertlm._engine.lib import load_library; load_library(); print('litert_lm' in sys.modules)"
+    code = (
+        "import sys; from litertlm._engine import lib; lib.load_library(); print('litert_lm' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

@@ -18,7 +18,11 @@ def test_ordinary_text_is_untouched() -> None:
         assert MARKERS.neutralise(text) == text
 
 
-@given(st.lists(st.sampled_from(["<|turn>", "<turn|>", "[INST]", "<", "|", ">", "turn", "<|image|>", JOINER, "x"])))
+@given(
+    st.lists(
+        st.sampled_from(["<|turn>", "<turn|>", "[INST]", "<", "|", ">", "turn", "<|image|>", JOINER, "x"])
+    )
+)
 def test_no_marker_survives(pieces: list[str]) -> None:
     """However they are put together, and visibly nothing changes."""
     text = "".join(pieces)

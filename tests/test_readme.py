@@ -21,7 +21,9 @@ def complete_programs(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "program", [program for page in PAGES[:1] for program in complete_programs(page)], ids=["text", "image", "tool"]
+    "program",
+    [program for page in PAGES[:1] for program in complete_programs(page)],
+    ids=["text", "image", "tool"],
 )
 def test_the_readmes_programs_run(program: str) -> None:
     """As a reader would paste them."""

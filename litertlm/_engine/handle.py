@@ -2,14 +2,14 @@
 
 Every native object is held by a :class:`Handle`. Rules that it keeps:
 
-* ``close`` is explicit, idempotent and closes children first; forgetting it earns a ``ResourceWarning`` and the
-  object is closed when it is collected.
+* ``close`` is explicit, idempotent and closes children first; forgetting it earns a ``ResourceWarning`` and
+  the object is closed when it is collected.
 * A call on a closed handle raises ``ClosedError`` and never reaches native code; a close waits for calls in
   progress in other threads. From the moment a close begins, no call and no child is accepted.
 * After a fork the child process owns none of the parent's objects (the engine's threads did not survive it):
   calls raise, close only forgets.
-* At interpreter exit everything still open is closed, newest first, since the engine's threads must not deliver
-  into a process that is being torn down.
+* At interpreter exit everything still open is closed, newest first, since the engine's threads must not
+  deliver into a process that is being torn down.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ class Handle:
     """Owns one native object.
 
     It is made first, empty, and the native call that creates the object puts it straight into :attr:`cell`;
-    disposing of it empties the cell in the same native call. So whatever interrupts the interpreter between two
-    instructions, an object is never lost and never freed twice.
+    disposing of it empties the cell in the same native call. So whatever interrupts the interpreter between
+    two instructions, an object is never lost and never freed twice.
 
     Args:
         what: What it is, for messages: ``"client"``, ``"chat"``.
         kind: Its C type, for example ``"ltlm_engine"``.
-        dispose: Frees what is in the cell it is given, and empties it; called when no other call is in progress.
+        dispose: Frees what is in the cell it is given, and empties it; called when no other call is in
+            progress.
         parent: The handle that must outlive this one; referred to for as long as this one lives.
 
     Raises:
@@ -112,8 +113,8 @@ class Handle:
             self._closing = True
         for child in sorted(self._children.values(), key=lambda child: -child._number):
             child.close()
-        # Whoever closes it at the same time waits here; the parent may only go when this is gone. Not under the
-        # other lock, as disposing may take locks of its own.
+        # Whoever closes it at the same time waits here; the parent may only go when this is gone. Not under
+        # the other lock, as disposing may take locks of its own.
         with self._disposing:
             if self.cell[0] != ffi.NULL:
                 self._dispose(self.cell)

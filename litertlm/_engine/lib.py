@@ -35,8 +35,8 @@ ENVIRONMENT = "LITERTLM_LIB"
 SILENT = 1000
 """Log level at which the engine prints nothing."""
 
-# Words of the engine that tell failures apart which share a status code. Each was seen in the library named in
-# pyproject.toml; a test provokes each of them.
+# Words of the engine that tell failures apart which share a status code. Each was seen in the library named
+# in pyproject.toml; a test provokes each of them.
 _OVERFLOW = (
     "Input token ids are too long",
     "exceeds available state entries",
@@ -131,7 +131,7 @@ def _version_inside(file: Path) -> str:
 
 
 def _require(version: str, what: str) -> None:
-    """Refuse other versions: later ones use the same names with other arguments, which would corrupt memory."""
+    """Refuse other versions: later ones take other arguments under the same names, and would crash."""
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) != SUPPORTED:
         raise EngineLibraryError(
             f"{what} is of {f'version {version}' if version else 'an unknown version'}; "
@@ -178,7 +178,9 @@ def check(status: int, error: Any, *, used: int = 0, needed: int = 0, limit: int
     Args:
         status: What the native call returned.
         error: The ``ltlm_error *`` that it filled.
-        used, needed, limit: For a ContextOverflow, if it turns out to be one.
+        used: Tokens of the conversation, for a ContextOverflow, if it turns out to be one.
+        needed: Tokens of the message, likewise.
+        limit: Of the context, likewise.
     """
     if status != lib.LTLM_OK:
         raise to_exception(error, used=used, needed=needed, limit=limit)
@@ -190,7 +192,9 @@ def to_exception(error: Any, *, used: int = 0, needed: int = 0, limit: int = 0) 
     if status == lib.LTLM_E_CANCELLED:
         return Cancelled("The turn was cancelled")
     if status == lib.LTLM_E_BUSY:
-        return ChatBusy("Another turn is still running on this chat", hint="Finish or close its stream first.")
+        return ChatBusy(
+            "Another turn is still running on this chat", hint="Finish or close its stream first."
+        )
     if status == lib.LTLM_E_ENGINE:
         if any(words in reason for words in _OVERFLOW):
             return ContextOverflow(used, needed, limit)

@@ -1,7 +1,7 @@
 """What the engine prints.
 
-The engine writes its log to file descriptor 2 and knows one log level for the whole process. litertlm keeps it
-silent, listens when a load has failed, and hands the log to :mod:`logging` for those who ask.
+The engine writes its log to file descriptor 2 and knows one log level for the whole process. litertlm keeps
+it silent, listens when a load has failed, and hands the log to :mod:`logging` for those who ask.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ class EngineInfo:
         threads: CPU threads of the text model.
         max_context: Context length in tokens, None when the model does not say.
         cache_dir: Where weight caches are kept, None when nowhere.
-        keeps_cache: Whether rewinding and forking keep the KV cache; otherwise the next turn prefills what was
-            said again.
+        keeps_cache: Whether rewinding and forking keep the KV cache; otherwise the next turn prefills what
+            was said again.
     """
 
     engine: str

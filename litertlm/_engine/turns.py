@@ -126,7 +126,7 @@ class TurnQueue:
 
 def _nobody() -> None:
     """What a reference to no holder gives."""
-    return None
+    return
 
 
 class _Ticket:

@@ -41,9 +41,9 @@ class Context:
 class Chat:
     """One conversation that the model remembers.
 
-    Made by :meth:`litertlm.Client.chat`. Every ``send`` adds to the same KV cache, so earlier turns, pictures and
-    recordings need not be sent again. Whatever happens in a turn (an error, a timeout, Ctrl-C, a stream left
-    early), the chat is afterwards as it was before it.
+    Made by :meth:`litertlm.Client.chat`. Every ``send`` adds to the same KV cache, so earlier turns, pictures
+    and recordings need not be sent again. Whatever happens in a turn (an error, a timeout, Ctrl-C, a stream
+    left early), the chat is afterwards as it was before it.
 
     Threads: any, one turn at a time; a second one raises :class:`~litertlm.errors.ChatBusy`.
     """
@@ -168,7 +168,7 @@ class Chat:
         return _read(self._start(tool_message(results), TurnOptions(max_output_tokens, timeout)))
 
     def cancel(self) -> None:
-        """Stop the turn in progress, if any; its reader gets :class:`~litertlm.errors.Cancelled`. Any thread."""
+        """Stop the turn in progress: its reader gets :class:`~litertlm.errors.Cancelled`. Any thread."""
         turn = self._turn
         if turn is not None:
             turn.cancel()

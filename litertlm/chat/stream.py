@@ -33,8 +33,8 @@ class Stream:
     """The chunks of one turn, as they come.
 
     Iterate over it; the last chunk carries the :class:`~litertlm.messages.Reply`, which is also :attr:`reply`
-    afterwards. Leaving it early (``break``, an exception, ``close()``, the end of a ``with`` block) cancels the
-    turn, and the chat is as it was before it. A stream that is dropped half-read does the same when it is
+    afterwards. Leaving it early (``break``, an exception, ``close()``, the end of a ``with`` block) cancels
+    the turn, and the chat is as it was before it. A stream that is dropped half-read does the same when it is
     collected.
 
     Threads: one at a time; :meth:`cancel` from any.

@@ -1,7 +1,7 @@
 """User text is text: control markers in it must not reach the model as control tokens.
 
-The engine renders the whole conversation into one string and tokenizes that, so ``<|turn>`` typed by a user would
-become the real token, and could forge a turn, a tool call or a media slot.
+The engine renders the whole conversation into one string and tokenizes that, so ``<|turn>`` typed by a user
+would become the real token, and could forge a turn, a tool call or a media slot.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ __all__ = ["Markers"]
 # Invisible, and not part of any marker: it splits one without changing what is seen.
 WORD_JOINER = "\u2060"
 
-# What the engine's own prompt code looks for, whatever the tokenizer says: the slots that media are put in, and
-# the quote marks of tool calls.
+# What the engine's own prompt code looks for, whatever the tokenizer says: the slots that media are put in,
+# and the quote marks of tool calls.
 ENGINE_MARKERS = (
     "<start_of_image>",
     "<image_soft_token>",

@@ -1,10 +1,10 @@
 """A conversation of the official library, with the state handling that it lacks.
 
-The library cannot rewind, and a conversation is dead after any failed or cancelled turn. Its clones are cheap,
-but wrong: when two of a family have diverged and the next prompt begins with tokens that the other one has
-processed (as all prompts of one chat template do), the engine skips those tokens without having their keys and
-values. ``tests/test_clone_bug.py`` shows it. A mark is therefore the list of messages, and going back to it opens
-a conversation with them, which are prefilled again with the next turn.
+The library cannot rewind, and a conversation is dead after any failed or cancelled turn. Its clones are
+cheap, but wrong: when two of a family have diverged and the next prompt begins with tokens that the other one
+has processed (as all prompts of one chat template do), the engine skips those tokens without having their
+keys and values. ``tests/test_clone_bug.py`` shows it. A mark is therefore the list of messages, and going
+back to it opens a conversation with them, which are prefilled again with the next turn.
 """
 
 from __future__ import annotations
@@ -131,9 +131,12 @@ class LiteRtConversation:
         """A native conversation in which everything was said, and nothing prefilled."""
         handle = Handle("chat", "ltlm_conversation", self.engine.discard, self.engine.handle)
         error = new_error()
-        with self._native_options(self._preface.messages + self._said) as options:
-            with self.engine.queue.idle(), self.engine.handle.using() as engine:
-                check(lib.ltlm_conversation_create(engine, options, handle.cell, error), error)
+        with (
+            self._native_options(self._preface.messages + self._said) as options,
+            self.engine.queue.idle(),
+            self.engine.handle.using() as engine,
+        ):
+            check(lib.ltlm_conversation_create(engine, options, handle.cell, error), error)
         return handle
 
     @contextmanager
@@ -156,7 +159,9 @@ class LiteRtConversation:
             if value is not None
         }
         if self._preface.chat_template is not None:
-            kept["chat_template"] = ffi.new("char[]", native_text(self._preface.chat_template, "chat template"))
+            kept["chat_template"] = ffi.new(
+                "char[]", native_text(self._preface.chat_template, "chat template")
+            )
         thinking = {None: 0, True: 1, False: -1}[self._preface.thinking]
         sampler = self._native_sampler()
         yield ffi.new("ltlm_conversation_options *", {**kept, "thinking": thinking, "sampler": sampler})
@@ -186,4 +191,3 @@ class LiteRtConversation:
                 return int(seconds * AUDIO_TOKENS_PER_SECOND) + 1 + FRAME_TOKENS
             case _:
                 return 0
-

@@ -101,7 +101,10 @@ class LiteRtEngine:
         """Text of token ids; unknown ids give nothing, incomplete characters U+FFFD."""
         error, out = new_error(), ffi.new("char **")
         with self.handle.using() as engine:
-            check(lib.ltlm_engine_detokenize(engine, ffi.new("int32_t[]", list(ids)), len(ids), out, error), error)
+            check(
+                lib.ltlm_engine_detokenize(engine, ffi.new("int32_t[]", list(ids)), len(ids), out, error),
+                error,
+            )
         try:
             return python_text(out[0])
         finally:
@@ -190,7 +193,9 @@ def _create(library: Library, options: LoadOptions, cell: Any) -> None:
         values["fd"] = options.descriptor()
     values |= {name: ffi.new("char[]", native_text(text, name)) for name, text in strings.items() if text}
     error = new_error()
-    check(lib.ltlm_engine_create(library.pointer, ffi.new("ltlm_engine_options *", values), cell, error), error)
+    check(
+        lib.ltlm_engine_create(library.pointer, ffi.new("ltlm_engine_options *", values), cell, error), error
+    )
 
 
 def _explain(failure: LiteRTLMError, log: str, reason: str, options: LoadOptions) -> LiteRTLMError:

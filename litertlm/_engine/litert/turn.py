@@ -209,7 +209,9 @@ class LiteRtTurn:
                 self._token_count = total[0]
             counted = lib.ltlm_conversation_turn_counts(conversation, counts, error) == lib.LTLM_OK
         added = max(0, self._token_count - self._before)
-        self._rates = (counts.prefill_tokens_per_second, counts.decode_tokens_per_second) if counted else (0.0, 0.0)
+        self._rates = (
+            (counts.prefill_tokens_per_second, counts.decode_tokens_per_second) if counted else (0.0, 0.0)
+        )
         self._counts = (counts.prefill_tokens, counts.decode_tokens) if counted else (added, 0)
         engine.bury()
         self._settled = True

@@ -1,7 +1,8 @@
 """Conversation values to the engine's JSON, and back.
 
-The engine takes messages of the form ``{"role": ..., "content": [{"type": "text", "text": ...}, ...]}``, media
-as base64 in ``blob``, and tool results as ``tool_response`` items; it streams partial assistant messages.
+The engine takes messages of the form ``{"role": ..., "content": [{"type": "text", "text": ...}, ...]}``,
+media as base64 in ``blob``, and tool results as ``tool_response`` items; it streams partial assistant
+messages.
 """
 
 from __future__ import annotations
@@ -103,7 +104,11 @@ def tools_to_wire(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
     return [
         {
             "type": "function",
-            "function": {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)},
+            "function": {
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": dict(tool.parameters),
+            },
         }
         for tool in tools
     ]
