@@ -41,7 +41,7 @@ class Plan:
     encoder_batch: int = 16
     pool: int = 2400
     text_steps: int = 400
-    joint_steps: int = 1200
+    joint_steps: int = 1500
     tokens: int = 2560
     """Padded tokens in a batch of conversations."""
 

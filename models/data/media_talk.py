@@ -244,7 +244,7 @@ _BOTH = [
 ]
 
 PICTURE_QUESTIONS = ("colour", "shape", "describe", "background", "count", "is colour", "is shape")
-SOUND_QUESTIONS = ("pitch", "beeps", "listen", "is pitch")
+SOUND_QUESTIONS = ("pitch", "beeps", "beeps", "listen", "listen", "is pitch")
 
 
 def about_picture(rng: Random, seen: Seen, kind: str, *, later: bool = False) -> tuple[str, str]:
@@ -274,15 +274,18 @@ def about_picture(rng: Random, seen: Seen, kind: str, *, later: bool = False) ->
     elif kind == "is colour":
         asked = seen.colour if rng.random() < 0.5 else rng.choice(COLOURS)
         question = fill(rng, _IS_COLOUR, x=asked, shape=noun)
-        right = "Yes" if asked == seen.colour else "No"
-        answer = f"{right}, the colour is {seen.colour}."
+        answer = f"The colour is {seen.colour}, {_yes_or_not(asked, seen.colour)}."
     else:
         shapes = ("circle", "square", "triangle", "star")
         asked = seen.shape if rng.random() < 0.5 and not plain else rng.choice(shapes)
         question = fill(rng, _IS_SHAPE, x=a(asked))
-        right = "Yes" if asked == seen.shape else "No"
-        answer = f"{right}, I see {seen.things}."
+        answer = f"I see {seen.things}, {_yes_or_not(a(asked), a(seen.shape))}."
     return vary(rng, question), answer
+
+
+def _yes_or_not(asked: str, true: str) -> str:
+    """End an answer to a yes-or-no question: the fact comes first, which is easier to get right."""
+    return "yes" if asked == true else f"not {asked}"
 
 
 def about_sound(rng: Random, heard: Heard, kind: str) -> tuple[str, str]:
@@ -297,7 +300,7 @@ def about_sound(rng: Random, heard: Heard, kind: str) -> tuple[str, str]:
     else:
         asked = rng.choice(("high", "low"))
         question = fill(rng, _IS_PITCH, x=asked)
-        answer = f"{'Yes' if asked == heard.pitch else 'No'}, the sound is {heard.pitch}."
+        answer = f"The sound is {heard.pitch}, {_yes_or_not(asked, heard.pitch)}."
     return vary(rng, question), answer
 
 

@@ -76,7 +76,7 @@ def make_dialogue(rng: Random, media: Media | None = None) -> Dialogue:
         elif draw < 0.36:
             dialogue = _begin(rng)
             memory.echo(dialogue, longest=10)
-        elif media is not None and media.pictures and draw < 0.7:
+        elif media is not None and media.pictures and draw < 0.8:
             dialogue = _media_dialogue(rng, media)
         else:
             dialogue = _chat_dialogue(rng)
@@ -174,7 +174,7 @@ def _media_dialogue(rng: Random, media: Media) -> Dialogue:
         _chat_turn(d, state)
     for _ in range(rng.choice((1, 1, 1, 2))):
         draw = rng.random()
-        if draw < 0.5:
+        if draw < 0.46:
             _picture_turns(d, state, media)
         elif draw < 0.85:
             _sound_turns(d, state, media)
