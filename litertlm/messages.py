@@ -136,13 +136,15 @@ class Usage:
         prompt_tokens: Prefilled in the turn: the new message, and what the template adds around it.
         completion_tokens: Decoded in the turn, the stop token included.
         reused_tokens: Already in the KV cache before the turn, so not computed again.
-        media_tokens: The part of ``prompt_tokens`` that images and audio took.
+        image_tokens: The part of ``prompt_tokens`` that images took.
+        audio_tokens: The part of ``prompt_tokens`` that audio took.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     reused_tokens: int = 0
-    media_tokens: int = 0
+    image_tokens: int = 0
+    audio_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -154,7 +156,8 @@ class Usage:
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.reused_tokens + other.reused_tokens,
-            self.media_tokens + other.media_tokens,
+            self.image_tokens + other.image_tokens,
+            self.audio_tokens + other.audio_tokens,
         )
 
 

@@ -18,7 +18,18 @@ from litertlm.errors import LiteRTLMError
 from litertlm.messages import Message, Timings, ToolCall
 from litertlm.options import Sampler, TurnOptions
 
-__all__ = ["Conversation", "Delta", "Engine", "EngineInfo", "Mark", "Preface", "ToolSpec", "Turn", "TurnEnd"]
+__all__ = [
+    "Conversation",
+    "Delta",
+    "Engine",
+    "EngineInfo",
+    "Mark",
+    "Preface",
+    "Score",
+    "ToolSpec",
+    "Turn",
+    "TurnEnd",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,8 @@ class EngineInfo:
         cache_dir: Where weight caches are kept, None when nowhere.
         keeps_cache: Whether rewinding and forking keep the KV cache; otherwise the next turn prefills what
             was said again.
+        options: The names of the :class:`~litertlm.options.TurnOptions` that it honours; the chat refuses the
+            others.
     """
 
     engine: str
@@ -49,6 +62,7 @@ class EngineInfo:
     max_context: int | None
     cache_dir: str | None
     keeps_cache: bool
+    options: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +113,8 @@ class TurnEnd:
         prompt_tokens: Prefilled.
         completion_tokens: Decoded, the stop token included.
         reused_tokens: In the KV cache before the turn.
-        media_tokens: The part of ``prompt_tokens`` that images and sound took.
+        image_tokens: The part of ``prompt_tokens`` that images took.
+        audio_tokens: The part of ``prompt_tokens`` that sound took.
         token_count: In the KV cache afterwards.
         timings: Seconds and rates.
         raw: What the engine delivered, one JSON document a line.
@@ -110,10 +125,24 @@ class TurnEnd:
     prompt_tokens: int
     completion_tokens: int
     reused_tokens: int
-    media_tokens: int
+    image_tokens: int
+    audio_tokens: int
     token_count: int
     timings: Timings
     raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How likely a text is after another one.
+
+    Attributes:
+        total: Natural-log probability of the whole text.
+        tokens: The same for each of its tokens.
+    """
+
+    total: float
+    tokens: tuple[float, ...]
 
 
 class Turn(Protocol):
@@ -146,7 +175,11 @@ class Turn(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop it if it runs, wait until the engine has let go of it, and free it. Idempotent."""
+        """Leave it: stop it if it runs. Idempotent.
+
+        Returns within milliseconds; an engine that cannot stop at once goes on in the background, and
+        whatever next needs the engine waits for that.
+        """
         ...
 
 
@@ -154,7 +187,7 @@ class Mark(Protocol):
     """A state of a conversation to come back to."""
 
     def close(self) -> None:
-        """Forget it. Idempotent; a rewind uses it up as well."""
+        """Forget it. Idempotent."""
         ...
 
 
@@ -187,7 +220,10 @@ class Conversation(Protocol):
         ...
 
     def rewind(self, mark: Mark) -> None:
-        """Go back to a state marked on this conversation, whatever has happened to it since."""
+        """Go back to a state marked on this conversation, whatever has happened to it since.
+
+        A mark may be gone back to any number of times. Returns within milliseconds.
+        """
         ...
 
     def fork(self) -> Conversation:
@@ -217,6 +253,21 @@ class Engine(Protocol):
 
     def detokenize(self, ids: Sequence[int]) -> str:
         """Text of token ids."""
+        ...
+
+    def complete(self, prompt: str, options: TurnOptions) -> Turn:
+        """Continue a text, without a chat template and apart from every conversation; not begun yet.
+
+        Honours ``max_output_tokens``, ``timeout``, ``sampler`` and ``stop``.
+        """
+        ...
+
+    def score(self, prompt: str, text: str) -> Score:
+        """How likely ``text`` is to follow ``prompt``, without a chat template.
+
+        Raises:
+            LiteRTLMError: The engine cannot score, or one of them is empty.
+        """
         ...
 
     def close(self) -> None:
