@@ -15,6 +15,8 @@
     ├── ContextOverflow (ValueError)         the conversation does not fit the context
     ├── Cancelled (RuntimeError)             the turn was cancelled
     ├── DeadlineExceeded (TimeoutError)      the turn ran into its timeout
+    ├── ToolHopsExceeded (RuntimeError)      the model went on asking for tools
+    ├── ReplyFormatError (ValueError)        the reply is not in the form that was asked for
     ├── ChatBusy (RuntimeError)              another turn is running on this chat
     ├── ClosedError (RuntimeError)           used after close
     └── EngineError (RuntimeError)           the engine failed for a reason of its own
@@ -26,6 +28,10 @@ Every message says what is wrong; where something can be done about it, ``hint``
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from litertlm.messages import Reply
 
 __all__ = [
     "BackendUnavailable",
@@ -43,7 +49,9 @@ __all__ = [
     "ModelFileError",
     "ModelNotFoundError",
     "OptionError",
+    "ReplyFormatError",
     "TemplateError",
+    "ToolHopsExceeded",
 ]
 
 
@@ -174,6 +182,48 @@ class DeadlineExceeded(LiteRTLMError, TimeoutError):
 
     def __reduce__(self) -> tuple[type[DeadlineExceeded], tuple[float]]:
         return (type(self), (self.timeout,))
+
+
+class ToolHopsExceeded(LiteRTLMError, RuntimeError):
+    """The model asked for tools again when no more rounds of tools were left; the turn is undone.
+
+    Attributes:
+        cap: The most rounds allowed.
+        hops: The rounds that ran.
+        last_reply: What the model said last, with the calls that were not made.
+    """
+
+    def __init__(self, cap: int, hops: int, last_reply: Reply) -> None:
+        super().__init__(
+            f"tool hops exceeded (cap {cap})",
+            hint="Raise max_tool_hops, or set answer_at_hop_limit=True to have the model answer with what it has.",
+        )
+        self.cap = cap
+        self.hops = hops
+        self.last_reply = last_reply
+
+    def __reduce__(self) -> tuple[type[ToolHopsExceeded], tuple[int, int, Reply]]:
+        return (type(self), (self.cap, self.hops, self.last_reply))
+
+
+class ReplyFormatError(LiteRTLMError, ValueError):
+    """The reply is not in the form that ``response_format`` asked for; the turn is undone.
+
+    Attributes:
+        reply: What the model said.
+    """
+
+    def __init__(self, reply: Reply, why: str) -> None:
+        cut = reply.finish_reason == "length"
+        super().__init__(
+            f"The reply does not have the form asked for: {why}",
+            hint="It was cut: raise max_output_tokens." if cut else "",
+        )
+        self.reply = reply
+        self._why = why
+
+    def __reduce__(self) -> tuple[type[ReplyFormatError], tuple[Reply, str]]:
+        return (type(self), (self.reply, self._why))
 
 
 class ChatBusy(LiteRTLMError, RuntimeError):

@@ -16,8 +16,8 @@ PACKAGE = Path(litertlm.__file__).parent
 
 # Each room may import the rooms before it, and itself.
 ROOMS = (
-    "errors",
     "messages",
+    "errors",
     "options",
     "folders",
     "_native",
@@ -25,6 +25,7 @@ ROOMS = (
     "media",
     "modelfile",
     "tools",
+    "events",
     "templates",
     "bundled",
     "chat",

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
-from litertlm._engine.seam import Conversation, Mark, Turn
-from litertlm.chat.compose import PartLike, text_message, tool_message, user_message
+from litertlm.chat.compose import PartLike, in_order, text_message, tool_message, user_message
+from litertlm.chat.overflow import OnOverflow
+from litertlm.chat.settings import SendOptions, Settings, Unpack
 from litertlm.chat.stream import Stream
-from litertlm.errors import ChatBusy, ClosedError, ContextOverflow
-from litertlm.messages import Message, Reply, Text, ToolResult, Usage
-from litertlm.options import TurnOptions
-from litertlm.templates import Markers
+from litertlm.chat.timeline import State, Timeline
+from litertlm.chat.turn import SLICE_SECONDS, ChatTurn
+from litertlm.errors import ChatBusy, ClosedError, MessageError, OptionError
+from litertlm.messages import Message, Reply, Text, ToolCall, ToolResult, Usage
+from litertlm.tools import CancelToken, ToolRun, Toolset
 
 __all__ = ["Chat", "Context"]
 
@@ -45,45 +46,61 @@ class Chat:
     and recordings need not be sent again. Whatever happens in a turn (an error, a timeout, Ctrl-C, a stream
     left early), the chat is afterwards as it was before it.
 
-    Threads: any, one turn at a time; a second one raises :class:`~litertlm.errors.ChatBusy`.
+    All sends take the options of :class:`~litertlm.chat.SendOptions` as keywords, and raise:
+
+    * MessageError, MediaError, ModalityUnavailable: The message cannot be sent as it is.
+    * OptionError: An option is out of range, or one that the engine does not honour.
+    * ContextOverflow: The message does not fit any more.
+    * Cancelled, DeadlineExceeded: The turn was stopped, or ran out of time.
+    * ToolError, ToolHopsExceeded: A tool failed, or the model went on calling tools.
+    * ReplyFormatError: The reply does not have the ``response_format``.
+    * ChatBusy: Another turn is running on this chat.
+    * ClosedError: The chat is closed.
+    * TemplateError, EngineError: The chat template or the engine failed.
+
+    Threads: any, one turn at a time; what a second one gets, ``when_busy`` of :meth:`~litertlm.Client.chat`
+    says.
     """
 
     def __init__(
         self,
-        conversation: Conversation,
+        timeline: Timeline,
+        settings: Settings,
         *,
-        preface: tuple[Message, ...],
-        limit: int | None,
+        toolset: Toolset,
         modalities: Collection[str],
-        markers: Markers,
-        max_output_tokens: int | None,
+        limit: int | None,
+        on_overflow: OnOverflow,
+        waits: bool,
     ) -> None:
-        self._conversation = conversation
-        self._limit = limit
+        self._timeline = timeline
+        self._settings = settings
+        self._toolset = toolset
         self._modalities = modalities
-        self._markers = markers
-        self._max_output_tokens = max_output_tokens
-        # One object, so that keeping a turn is one assignment that nothing can interrupt halfway.
-        self._state = _State(preface, Usage())
+        self._limit = limit
+        self._on_overflow = on_overflow
+        self._waits = waits
         self._closed = False
         # Guards which turn runs.
-        self._lock = threading.Lock()
-        self._turn: _RunningTurn | None = None
+        self._changed = threading.Condition()
+        self._turn: ChatTurn | _Hold | None = None
+
+    # -- what there is -----------------------------------------------------------------------------------
 
     @property
     def history(self) -> tuple[Message, ...]:
         """What has been said, the system message first; media as encoded bytes."""
-        return self._state.history
+        return self._timeline.state.history
 
     @property
     def usage(self) -> Usage:
         """Tokens of all turns so far."""
-        return self._state.usage
+        return self._timeline.state.usage
 
     @property
     def token_count(self) -> int:
         """Tokens in the KV cache; 0 before the first turn."""
-        return self._conversation.token_count
+        return self._timeline.token_count
 
     @property
     def context(self) -> Context:
@@ -91,81 +108,141 @@ class Chat:
         return Context(self._limit, self.token_count)
 
     @property
+    def pending_tool_calls(self) -> tuple[ToolCall, ...]:
+        """Calls of the last reply that wait for :meth:`send_tool_result` or :meth:`run_tools`."""
+        history = self.history
+        return history[-1].tool_calls if history and history[-1].role == "assistant" else ()
+
+    @property
     def closed(self) -> bool:
         """Whether the chat is closed."""
         return self._closed
 
-    def send(
-        self, message: str, *, max_output_tokens: int | None = None, timeout: float | None = None
-    ) -> Reply:
+    def count(self, message: str | Iterable[PartLike]) -> int:
+        """Tokens that sending ``message`` now would add to the context, its media and template included.
+
+        Before the first turn, the system message and the tools are among them. Exact for text; an upper bound
+        with images or audio.
+
+        Raises:
+            MessageError, MediaError, ModalityUnavailable: It cannot be sent.
+            TemplateError: The template fails on it.
+        """
+        return self._timeline.count(self._composed(message, "count"))
+
+    def render(self, message: str | Iterable[PartLike]) -> str:
+        """What sending ``message`` now would prefill, as text; nothing is sent. Raises as :meth:`count`."""
+        return self._timeline.render(self._composed(message, "render"))
+
+    # -- turns -------------------------------------------------------------------------------------------
+
+    def send(self, message: str, **options: Unpack[SendOptions]) -> Reply:
         """Say something and wait for the whole reply.
 
         Args:
             message: The user's text; control markers of the model in it stay text.
-            max_output_tokens: Cut the reply after this many tokens; None: the chat's setting.
-            timeout: Seconds for the whole turn, waiting for other chats included.
-
-        Raises:
-            MessageError: The message cannot be sent as it is.
-            ContextOverflow: It does not fit any more.
-            DeadlineExceeded: The time is over.
-            ChatBusy: Another turn is running.
-            ClosedError: The chat is closed.
-            TemplateError: The chat template failed.
-            EngineError: The engine failed.
+            **options: See :class:`~litertlm.chat.SendOptions`.
         """
-        return _read(self.send_stream(message, max_output_tokens=max_output_tokens, timeout=timeout))
+        return _read(self._begin(text_message(message), options, "send"))
 
-    def send_stream(
-        self, message: str, *, max_output_tokens: int | None = None, timeout: float | None = None
-    ) -> Stream:
+    def send_stream(self, message: str, **options: Unpack[SendOptions]) -> Stream:
         """Say something and get the reply piece by piece; as :meth:`send`.
 
-        The turn begins at once; reading may begin later.
+        The turn begins at once; reading may begin later. Tools run in the thread that reads.
         """
-        return self._start(text_message(message), TurnOptions(max_output_tokens, timeout))
+        return self._begin(text_message(message), options, "send_stream")
 
-    def send_multi(
-        self,
-        parts: Iterable[PartLike],
-        *,
-        max_output_tokens: int | None = None,
-        timeout: float | None = None,
-    ) -> Reply:
+    def send_multi(self, parts: Iterable[PartLike], **options: Unpack[SendOptions]) -> Reply:
         """Send text, images and recordings in one message; otherwise as :meth:`send`.
 
         Args:
             parts: In the order in which the model gets them; strings are text.
-            max_output_tokens: As for :meth:`send`.
-            timeout: As for :meth:`send`.
-
-        Raises:
-            MediaError: An image or a recording cannot be used.
-            ModalityUnavailable: The model has no encoder for it, or it is switched off.
+            **options: See :class:`~litertlm.chat.SendOptions`.
         """
-        options = TurnOptions(max_output_tokens, timeout)
-        return _read(self._start(user_message(parts, self._modalities, caller="send_multi"), options))
+        message = user_message(parts, self._modalities, caller="send_multi")
+        return _read(self._begin(message, options, "send_multi"))
 
-    def send_multi_stream(
-        self,
-        parts: Iterable[PartLike],
-        *,
-        max_output_tokens: int | None = None,
-        timeout: float | None = None,
-    ) -> Stream:
+    def send_multi_stream(self, parts: Iterable[PartLike], **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`send_multi`, piece by piece."""
-        options = TurnOptions(max_output_tokens, timeout)
-        return self._start(user_message(parts, self._modalities, caller="send_multi_stream"), options)
+        message = user_message(parts, self._modalities, caller="send_multi_stream")
+        return self._begin(message, options, "send_multi_stream")
 
     def send_tool_result(
-        self,
-        results: ToolResult | Iterable[ToolResult],
-        *,
-        max_output_tokens: int | None = None,
-        timeout: float | None = None,
+        self, results: ToolResult | Iterable[ToolResult], **options: Unpack[SendOptions]
     ) -> Reply:
-        """Give the model what its tool calls returned, and wait for its reply; otherwise as :meth:`send`."""
-        return _read(self._start(tool_message(results), TurnOptions(max_output_tokens, timeout)))
+        """Give the model what the calls of its last reply returned, and wait for its reply.
+
+        Args:
+            results: One for each of :attr:`pending_tool_calls`, in any order.
+            **options: See :class:`~litertlm.chat.SendOptions`.
+
+        Raises:
+            MessageError: Nothing is pending, a result is missing, or one belongs to no call.
+        """
+        message = in_order(tool_message(results), self.pending_tool_calls)
+        return _read(self._begin(message, options, "send_tool_result"))
+
+    def run_tools(self, **options: Unpack[SendOptions]) -> Reply:
+        """Make the calls that an approval put off, and wait for the model's reply.
+
+        Args:
+            **options: See :class:`~litertlm.chat.SendOptions`; ``approve`` is asked again.
+
+        Raises:
+            MessageError: Nothing is pending, or one of the calls has no handler.
+        """
+        calls = self.pending_tool_calls
+        if not calls:
+            raise MessageError("No tool call waits for being made")
+        if not self._toolset.can_run(calls):
+            raise MessageError(
+                "Not all the tools that the model called have handlers",
+                hint="Give their results with send_tool_result.",
+            )
+        options["return_tool_requests"] = False
+        return _read(self._begin(None, options, "run_tools", calls=calls))
+
+    def regenerate(self, **options: Unpack[SendOptions]) -> Reply:
+        """Take the latest turn back and have its message answered anew; as :meth:`send`.
+
+        If that fails, the old answer stays.
+
+        Raises:
+            MessageError: There is no turn yet.
+        """
+        base, message = self._latest()
+        return _read(self._begin(message, options, "regenerate", base=base))
+
+    def edit(self, index: int, text: str, **options: Unpack[SendOptions]) -> Reply:
+        """Change what the user said, and have it answered; everything after it is forgotten. As :meth:`send`.
+
+        Args:
+            index: Of a user message in :attr:`history`; negative ones count from the end.
+            text: Takes the place of its text; its images and recordings stay.
+            **options: See :class:`~litertlm.chat.SendOptions`.
+
+        If that fails, the chat is as it was before.
+
+        Raises:
+            MessageError: There is no user message, or it was there from the beginning.
+        """
+        history = self.history
+        try:
+            old = history[index]
+        except IndexError:
+            raise MessageError(f"There is no message {index}; there are {len(history)}") from None
+        position = index % len(history)
+        base: State | None = self._timeline.state
+        while base is not None and len(base.history) > position:
+            base = base.before
+        if old.role != "user" or base is None or len(base.history) != position:
+            raise MessageError(
+                f"Message {index} does not begin a turn",
+                hint="Edit a message that the user sent in this chat.",
+            )
+        media = tuple(part for part in old.parts if not isinstance(part, Text))
+        edited = Message("user", (*media, *text_message(text).parts))
+        return _read(self._begin(edited, options, "edit", base=base))
 
     def cancel(self) -> None:
         """Stop the turn in progress: its reader gets :class:`~litertlm.errors.Cancelled`. Any thread."""
@@ -173,13 +250,64 @@ class Chat:
         if turn is not None:
             turn.cancel()
 
+    # -- going back --------------------------------------------------------------------------------------
+
+    def undo(self, turns: int = 1) -> tuple[Message, ...]:
+        """Take the latest turns back, as if they had not been made.
+
+        Returns:
+            The messages that are gone.
+
+        Raises:
+            MessageError: There are not as many turns.
+            ChatBusy: A turn is running.
+        """
+        with self._idle():
+            state = self._timeline.state
+            target: State | None = state
+            for _ in range(turns):
+                target = target.before if target else None
+            if target is None or turns < 0:
+                raise MessageError(f"There are not {turns} turns to undo")
+            self._timeline.go_to(target)
+            return state.history[len(target.history) :]
+
+    def reset(self) -> None:
+        """Start again with the same settings: only what was there from the beginning stays.
+
+        Raises:
+            ChatBusy: A turn is running.
+        """
+        with self._idle():
+            state = self._timeline.state
+            while state.before is not None:
+                state = state.before
+            self._timeline.go_to(state)
+
+    def fork(self) -> Chat:
+        """An independent chat that goes on from here.
+
+        Raises:
+            ChatBusy: A turn is running.
+        """
+        with self._idle():
+            return Chat(
+                self._timeline.fork(),
+                self._settings,
+                toolset=self._toolset,
+                modalities=self._modalities,
+                limit=self._limit,
+                on_overflow=self._on_overflow,
+                waits=self._waits,
+            )
+
     def close(self) -> None:
         """Stop the turn in progress and free the KV cache. Idempotent."""
         self._closed = True
         turn = self._turn
         if turn is not None:
             turn.rollback()
-        self._conversation.close()
+        self._timeline.close()
 
     def __enter__(self) -> Chat:
         return self
@@ -193,110 +321,123 @@ class Chat:
         state = "closed" if self._closed else f"{self.token_count} of {self._limit or '?'} tokens"
         return f"<Chat: {len(self.history)} messages, {state}>"
 
-    def _start(self, message: Message, options: TurnOptions) -> Stream:
-        started = time.monotonic()
-        if options.max_output_tokens is None:
-            options = TurnOptions(self._max_output_tokens, options.timeout)
-        safe = self._markers.neutralise_message(message)
-        owner = self._claim(message)
+    # -- inside ------------------------------------------------------------------------------------------
+
+    def _composed(self, message: str | Iterable[PartLike], caller: str) -> Message:
+        if isinstance(message, str):
+            return text_message(message)
+        return user_message(message, self._modalities, caller=caller)
+
+    def _latest(self) -> tuple[State, Message]:
+        """The state before the latest turn, and the message that began it."""
+        base = self._timeline.state.before
+        if base is None:
+            raise MessageError("There is no turn to answer anew", hint="Send something first.")
+        return base, self.history[len(base.history)]
+
+    def _begin(
+        self,
+        message: Message | None,
+        options: SendOptions,
+        caller: str,
+        *,
+        calls: tuple[ToolCall, ...] = (),
+        base: State | None = None,
+    ) -> Stream:
+        settings = self._settings.changed(options, caller)
+        self._check_honoured(settings)
+        token = CancelToken(settings.signal)
+        turn = ChatTurn(
+            self._timeline,
+            settings,
+            message,
+            calls=calls,
+            tools=self._tool_run(settings, token),
+            base=base,
+            token=token,
+            limit=self._limit,
+            on_overflow=self._on_overflow,
+            done=self._leave,
+        )
         try:
-            self._check_room(safe)
-            owner.mark = self._conversation.mark()
-            owner.turn = self._conversation.prepare(safe, options)
-            owner.turn.start()
-            return Stream(owner, owner.turn, options.timeout, started)
-        except BaseException:
-            owner.rollback()
+            self._enter(turn)
+            return Stream(turn)
+        except BaseException as error:
+            turn.rollback(error)
             raise
 
-    def _claim(self, message: Message) -> _RunningTurn:
-        with self._lock:
-            if self._closed:
-                raise ClosedError("The chat is closed", hint="Open a new one with client.chat().")
-            before = self._turn
-            if before is not None:
+    def _tool_run(self, settings: Settings, token: CancelToken) -> ToolRun | None:
+        raise NotImplementedError
+
+    def _check_honoured(self, settings: Settings) -> None:
+        """Raises OptionError if something is asked for that the engine does not do."""
+        info = self._timeline.engine.info
+        wanted = settings.decoding.wanted | ({"response_format"} if settings.output else set())
+        ignored = sorted(wanted - info.options)
+        if ignored:
+            raise OptionError(
+                f"The {info.engine} engine cannot do {', '.join(ignored)}",
+                hint=f"It can do: {', '.join(sorted(info.options))}.",
+            )
+
+    @contextmanager
+    def _idle(self) -> Iterator[None]:
+        """Keep turns away for a short while."""
+        hold = _Hold()
+        try:
+            self._enter(hold)
+            yield
+        finally:
+            self._leave(hold)
+
+    def _enter(self, turn: ChatTurn | _Hold) -> None:
+        """Make ``turn`` the one that runs; wait for the one before it if that is wanted."""
+        while True:
+            with self._changed:
+                if self._closed:
+                    raise ClosedError("The chat is closed", hint="Open a new one with client.chat().")
+                before = self._turn
+                if before is None or before.over:
+                    self._turn = turn
+                    return
                 if not before.undoing:
-                    raise ChatBusy(
-                        "Another turn is still running on this chat",
-                        hint="Read its stream to the end or close it, or use a chat of its own.",
-                    )
-                # Undoing it was interrupted, or goes on in another thread: see it through first.
-                before.rollback()
-            self._turn = turn = _RunningTurn(self, message)
-            return turn
+                    if not self._waits:
+                        raise ChatBusy(
+                            "Another turn is still running on this chat",
+                            hint="Read its stream to the end or close it, use a chat of its own, or open the "
+                            "chat with when_busy='wait'.",
+                        )
+                    turn.wait_for(self._changed)
+                    continue
+            # Undoing it was interrupted, or goes on in another thread: see it through first.
+            before.rollback()
 
-    def _check_room(self, message: Message) -> None:
-        if self._limit is None:
-            return
-        used, needed = self._conversation.token_count, self._conversation.count(message)
-        # One token must be left for the answer.
-        if used + needed >= self._limit:
-            raise ContextOverflow(used, needed, self._limit)
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What a chat remembers beside the KV cache."""
-
-    history: tuple[Message, ...]
-    usage: Usage
+    def _leave(self, turn: ChatTurn | _Hold) -> None:
+        with self._changed:
+            if self._turn is turn:
+                self._turn = None
+            self._changed.notify_all()
 
 
-class _RunningTurn:
-    """The chat's side of a turn: what to undo, and what to keep.
+class _Hold:
+    """Stands in for a turn while a chat goes back or is forked."""
 
-    It does not refer to the stream, so that a stream that nobody reads any more is collected, and undone.
-    """
+    over = False
+    undoing = False
 
-    def __init__(self, chat: Chat, message: Message) -> None:
-        self.mark: Mark | None = None
-        self.turn: Turn | None = None
-        self.undoing = False
-        self._chat = chat
-        self._message = message
-        self._kept: _State | None = None
-        self._lock = threading.RLock()
+    def wait_for(self, changed: threading.Condition) -> None:
+        """Wait a little for a turn to end."""
+        changed.wait(SLICE_SECONDS)
 
     def cancel(self) -> None:
-        """Ask the engine to stop. Any thread."""
-        if self.turn is not None:
-            self.turn.cancel()
-
-    def commit(self, reply: Reply) -> None:
-        """Keep the turn."""
-        chat = self._chat
-        parts = ((Text(reply.text),) if reply.text else ()) + reply.tool_calls
-        self._kept = _State(
-            (*chat.history, self._message, Message("assistant", parts)), chat.usage + reply.usage
-        )
-        chat._state = self._kept
-        self._release()
+        """It is over soon."""
 
     def rollback(self) -> None:
-        """Undo the turn, unless it was kept. Repeat it when it was interrupted; any thread."""
-        self.undoing = True
-        with self._lock:
-            chat = self._chat
-            if self.turn is not None:
-                self.turn.close()
-            kept = self._kept is not None and chat._state is self._kept
-            if self.mark is not None and not kept and not chat._closed:
-                # A closed client has nothing to go back to.
-                with suppress(ClosedError):
-                    chat._conversation.rewind(self.mark)
-            self._release()
-
-    def _release(self) -> None:
-        if self.turn is not None:
-            self.turn.close()
-        if self.mark is not None:
-            self.mark.close()
-        if self._chat._turn is self:
-            self._chat._turn = None
+        """It is over soon."""
 
 
 def _read(stream: Stream) -> Reply:
     with stream:
-        for _ in stream:
+        for _ in stream.events():
             pass
         return stream.reply

@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 from litertlm.errors import MessageError, ModalityUnavailable
 from litertlm.media import encode_audio, encode_image
-from litertlm.messages import Audio, Image, Message, Part, Text, ToolResult
+from litertlm.messages import Audio, Image, Message, Part, Text, ToolCall, ToolResult
 
-__all__ = ["PartLike", "text_message", "tool_message", "user_message"]
+__all__ = ["PartLike", "in_order", "text_message", "tool_message", "user_message"]
 
 PartLike: TypeAlias = "str | Text | Image | Audio"
 
@@ -64,6 +64,31 @@ def tool_message(results: ToolResult | Iterable[ToolResult]) -> Message:
     if not parts or not all(isinstance(part, ToolResult) for part in parts):
         raise MessageError("send_tool_result takes one ToolResult or several")
     return Message("tool", parts)
+
+
+def in_order(message: Message, calls: tuple[ToolCall, ...]) -> Message:
+    """The same tool results in the order of the calls that they answer.
+
+    Raises:
+        MessageError: A result answers none of them, one has none or two.
+    """
+    if not calls:
+        raise MessageError(
+            "No tool call waits for a result", hint="Results answer the calls in the last reply's tool_calls."
+        )
+    results = {part.call_id: part for part in message.parts if isinstance(part, ToolResult)}
+    ids = [call.id for call in calls]
+    unknown = [call_id for call_id in results if call_id not in ids]
+    missing = [call_id for call_id in ids if call_id not in results]
+    if unknown:
+        raise MessageError(f"There is no tool call {unknown[0]!r}", hint=f"These wait: {', '.join(ids)}.")
+    if missing:
+        raise MessageError(
+            f"The tool call {missing[0]!r} has no result", hint="Give the results of all calls at once."
+        )
+    if len(results) < len(message.parts):
+        raise MessageError("A tool call has two results")
+    return Message("tool", tuple(results[call_id] for call_id in ids))
 
 
 def _encode(part: PartLike, modalities: Collection[str]) -> Part:

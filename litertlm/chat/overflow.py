@@ -1,0 +1,122 @@
+"""What to leave out when a conversation no longer fits the context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from litertlm.errors import ContextOverflow
+from litertlm.messages import Message, Text
+
+__all__ = ["OnOverflow", "Overflow", "drop_oldest", "split_turns", "summarize"]
+
+SUMMARY_REQUEST = "Summarise our conversation so far in a few short sentences. Keep names, numbers, decisions and open questions."
+SUMMARY_ASKED = "What did we talk about earlier?"
+
+# Trimming makes the engine prefill what is left again, so it makes room for several turns at once.
+ROOM = 0.5
+# Of the context, for the request for a summary and the summary itself.
+SUMMARY_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """A message that does not fit any more.
+
+    Attributes:
+        history: What has been said, the system message first.
+        message: What is to be sent.
+        used: Tokens in the KV cache.
+        needed: Tokens that the message takes.
+        limit: Context length in tokens.
+    """
+
+    history: tuple[Message, ...]
+    message: Message
+    used: int
+    needed: int
+    limit: int
+
+
+OnOverflow: TypeAlias = Literal["error", "drop_oldest", "summarize"] | Callable[[Overflow], Iterable[Message]]
+"""What to do about it: raise, forget the oldest turns, let the model sum them up, or what a function says."""
+
+
+def split_turns(history: Iterable[Message]) -> tuple[tuple[Message, ...], list[tuple[Message, ...]]]:
+    """The system message, and the turns: each begins with a user message, and holds tool calls with their results."""
+    system: tuple[Message, ...] = ()
+    turns: list[list[Message]] = []
+    for message in history:
+        if message.role == "system" and not turns:
+            system += (message,)
+        elif message.role == "user" or not turns:
+            turns.append([message])
+        else:
+            turns[-1].append(message)
+    return system, [tuple(turn) for turn in turns]
+
+
+def drop_oldest(
+    overflow: Overflow,
+    measure: Callable[[tuple[Message, ...]], int],
+    *,
+    before: tuple[Message, ...] = (),
+) -> tuple[Message, ...]:
+    """What is left of the history when its oldest turns are forgotten.
+
+    As few turns go as make ``ROOM`` of the context free, or, if nothing does, as make the message fit at all.
+    The system message stays, and so does the turn that is going on, if the message belongs to one.
+
+    Args:
+        overflow: What does not fit.
+        measure: Tokens in all, if the message were sent after a history.
+        before: Stands where the forgotten turns were.
+
+    Raises:
+        ContextOverflow: It does not fit even then.
+    """
+    system, turns = split_turns(overflow.history)
+    # Tool results belong to the latest turn, which has to stay.
+    most = len(turns) if overflow.message.role == "user" else len(turns) - 1
+    kept: tuple[Message, ...] | None = None
+    for dropped in range(1, most + 1):
+        rest = (*system, *before, *(message for turn in turns[dropped:] for message in turn))
+        total = measure(rest)
+        if total < overflow.limit:
+            kept = rest
+            if total <= overflow.limit * ROOM:
+                break
+    if kept is None:
+        raise ContextOverflow(overflow.used, overflow.needed, overflow.limit)
+    return kept
+
+
+def summarize(
+    overflow: Overflow,
+    measure: Callable[[tuple[Message, ...]], int],
+    ask: Callable[[tuple[Message, ...], Message], str],
+) -> tuple[Message, ...]:
+    """What is left of the history when its oldest turns give way to a summary that the model writes.
+
+    The summary stands as a question and its answer before the turns that stay. When the whole conversation does
+    not even leave room for the request, its oldest turns are left out of the summary.
+
+    Args:
+        overflow: What does not fit.
+        measure: As for :func:`drop_oldest`.
+        ask: The model's answer to a message after a history.
+
+    Raises:
+        ContextOverflow: It does not fit even then.
+    """
+    request = Message("user", (Text(SUMMARY_REQUEST),))
+    told = overflow.history
+    if measure(told) >= overflow.limit * (1 - SUMMARY_SHARE):
+        asked = Overflow(
+            told, request, overflow.used, overflow.needed, int(overflow.limit * (1 - SUMMARY_SHARE))
+        )
+        told = drop_oldest(asked, measure)
+    summary = ask(told, request)
+    pair = (Message("user", (Text(SUMMARY_ASKED),)), Message("assistant", (Text(summary),)))
+    return drop_oldest(overflow, measure, before=pair if summary else ())

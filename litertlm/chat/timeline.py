@@ -1,0 +1,148 @@
+"""The states that a chat goes through, and the way back to each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from litertlm._engine.seam import Conversation, Engine, Mark, Preface, Turn
+from litertlm.messages import Message, Usage
+from litertlm.options import TurnOptions
+from litertlm.templates import Markers
+
+__all__ = ["State", "Timeline"]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One moment of a chat, between two turns.
+
+    Attributes:
+        history: What has been said.
+        usage: Tokens of all turns so far.
+        before: The moment before the latest turn; None at the beginning.
+        where: The conversation that was in this state.
+        at: The mark of it there.
+    """
+
+    history: tuple[Message, ...]
+    usage: Usage
+    before: State | None
+    where: Conversation
+    at: Mark
+
+
+class Timeline:
+    """One line of conversation: the engine's conversation and the states it has been in.
+
+    The conversation is replaced when earlier messages are taken out of it; states of a replaced one are
+    gone back to by opening another with their history. What enters the engine is neutralised here, so the
+    history keeps every character as it was typed.
+
+    Threads: one at a time.
+    """
+
+    def __init__(
+        self, engine: Engine, preface: Preface, markers: Markers, *, state: State | None = None
+    ) -> None:
+        """Start from ``preface``, or from a state whose conversation nobody else uses."""
+        self._engine = engine
+        self._preface = preface
+        self._markers = markers
+        self._conversation = state.where if state else self._open(preface.messages)
+        # One object, so that keeping a turn is one assignment that nothing can interrupt halfway.
+        self._state = state or State(
+            preface.messages, Usage(), None, self._conversation, self._conversation.mark()
+        )
+
+    @property
+    def state(self) -> State:
+        """Where the chat is."""
+        return self._state
+
+    @property
+    def preface(self) -> Preface:
+        """What it began with."""
+        return self._preface
+
+    @property
+    def engine(self) -> Engine:
+        """The engine behind it."""
+        return self._engine
+
+    @property
+    def token_count(self) -> int:
+        """Tokens in the KV cache."""
+        return self._conversation.token_count
+
+    def count(self, message: Message) -> int:
+        """Tokens that sending ``message`` now would prefill."""
+        return self._conversation.count(self._markers.neutralise_message(message))
+
+    def render(self, message: Message) -> str:
+        """The text that sending ``message`` now would prefill."""
+        return self._conversation.render(self._markers.neutralise_message(message))
+
+    def prepare(self, message: Message, options: TurnOptions) -> Turn:
+        """A turn that has not begun."""
+        return self._conversation.prepare(self._markers.neutralise_message(message), options)
+
+    def mark(self) -> Mark:
+        """A point to come back to within a turn."""
+        return self._conversation.mark()
+
+    def rewind(self, mark: Mark) -> None:
+        """Go back to a point within the running turn."""
+        self._conversation.rewind(mark)
+
+    def next_state(self, history: tuple[Message, ...], usage: Usage, before: State | None) -> State:
+        """The state after a turn that ended well; it takes effect with :meth:`keep`."""
+        return State(history, usage, before, self._conversation, self._conversation.mark())
+
+    def keep(self, state: State) -> None:
+        """The chat is in ``state`` now."""
+        self._state = state
+
+    def go_to(self, state: State) -> None:
+        """Make the conversation what it was in ``state``. May be repeated when it was interrupted."""
+        if state.where is self._conversation:
+            self._conversation.rewind(state.at)
+        else:
+            self.replace(state.history)
+            state = replace(state, where=self._conversation, at=self._conversation.mark())
+        self._state = state
+
+    def replace(self, history: Iterable[Message]) -> None:
+        """Go on in a conversation in which ``history`` was said."""
+        fresh = self._open(tuple(history))
+        old, self._conversation = self._conversation, fresh
+        old.close()
+
+    @contextmanager
+    def aside(self, history: Iterable[Message]) -> Iterator[Conversation]:
+        """Another conversation in which ``history`` was said, for as long as the block lasts."""
+        conversation = self._open(tuple(history))
+        try:
+            yield conversation
+        finally:
+            conversation.close()
+
+    def measure(self, history: Iterable[Message], message: Message) -> int:
+        """Tokens in all, if ``message`` were sent after ``history``."""
+        with self.aside(history) as conversation:
+            return conversation.token_count + conversation.count(self._markers.neutralise_message(message))
+
+    def fork(self) -> Timeline:
+        """An independent one in the same state."""
+        forked = self._conversation.fork()
+        state = replace(self._state, where=forked, at=forked.mark())
+        return Timeline(self._engine, self._preface, self._markers, state=state)
+
+    def close(self) -> None:
+        """Free the KV cache. Idempotent."""
+        self._conversation.close()
+
+    def _open(self, history: tuple[Message, ...]) -> Conversation:
+        messages = tuple(self._markers.neutralise_message(message) for message in history)
+        return self._engine.open(replace(self._preface, messages=messages))

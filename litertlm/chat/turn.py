@@ -1,0 +1,414 @@
+"""A turn: from the message to the reply that is kept, or back to where the chat was."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from dataclasses import replace
+
+from litertlm import events
+from litertlm._engine.seam import Delta, Turn, TurnEnd
+from litertlm.chat.overflow import OnOverflow, Overflow, drop_oldest, summarize
+from litertlm.chat.settings import Settings
+from litertlm.chat.timeline import State, Timeline
+from litertlm.errors import (
+    Cancelled,
+    ClosedError,
+    ContextOverflow,
+    DeadlineExceeded,
+    OptionError,
+    ToolHopsExceeded,
+)
+from litertlm.events import Event
+from litertlm.messages import FinishReason, Hop, Message, Reply, Text, Timings, ToolCall, Usage
+from litertlm.options import TurnOptions
+from litertlm.tools import CancelToken, ToolRun, ToolsPaused
+
+__all__ = ["ChatTurn"]
+
+# Longest stay in the engine, so that a cancellation and a deadline are noticed even while it prefills.
+SLICE_SECONDS = 0.025
+
+
+class ChatTurn:
+    """One turn of a chat, hop by hop.
+
+    ``events`` is read by one thread; :meth:`cancel` and :meth:`rollback` may be called from any. Nothing here
+    refers to the stream that reads, so that a stream that nobody reads any more is collected, and undone.
+
+    Args:
+        timeline: Whose turn it is.
+        settings: Of the turn.
+        message: What is sent; None goes on with ``calls``.
+        calls: Tool calls of the last reply, which are made first.
+        tools: Makes the calls; None when there are no tools that can be run.
+        base: The state that the turn starts from; None: the current one.
+        limit: Context length in tokens, if known.
+        on_overflow: What to do when a message does not fit.
+        token: Stops it.
+        done: Called when the turn is over, one way or the other.
+    """
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        settings: Settings,
+        message: Message | None,
+        *,
+        calls: tuple[ToolCall, ...] = (),
+        tools: ToolRun | None = None,
+        base: State | None = None,
+        token: CancelToken,
+        limit: int | None,
+        on_overflow: OnOverflow = "error",
+        done: Callable[[ChatTurn], None],
+    ) -> None:
+        self._timeline = timeline
+        self._settings = settings
+        self._message = message
+        self._calls = calls
+        self._tools = tools
+        self._limit = limit
+        self._on_overflow = on_overflow
+        self._done = done
+        self._started = time.monotonic()
+        timeout = settings.decoding.timeout
+        self._token = token
+        self._deadline = None if timeout is None else self._started + timeout
+        self._base = base
+        # Where the chat was when the turn began; None before that.
+        self._undo_to: State | None = None
+        # What has been said before the turn, and in it so far.
+        self._earlier: tuple[Message, ...] = ()
+        self._said: tuple[Message, ...] = ()
+        self._hops: tuple[Hop, ...] = ()
+        self._raw: list[str] = []
+        self._native: Turn | None = None
+        self._kept: State | None = None
+        self._over = False
+        self._settling = threading.RLock()
+        self.undoing = False
+        self._events = self._run()
+
+    @property
+    def over(self) -> bool:
+        """Whether it is kept or undone."""
+        return self._over
+
+    def begin(self) -> list[Event]:
+        """Send the message; what has happened until the engine took it. The chat is this turn's from now on."""
+        happened = []
+        for event in self:
+            happened.append(event)
+            if isinstance(event, events.HopStarted | events.ToolBatchStarted):
+                break
+        return happened
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        """The next event; an error undoes the turn before it is raised."""
+        try:
+            event = next(self._events)
+            self._tell(event)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self.rollback(error)
+            raise
+        return event
+
+    def wait_for(self, changed: threading.Condition) -> None:
+        """Wait a little for another turn to end.
+
+        Raises:
+            Cancelled, DeadlineExceeded: It is time to stop.
+        """
+        self._check()
+        changed.wait(self._slice())
+
+    def cancel(self) -> None:
+        """Stop it: its reader gets Cancelled. Any thread, any time."""
+        self._token.cancel()
+        native = self._native
+        if native is not None:
+            native.cancel()
+
+    def rollback(self, error: BaseException | None = None) -> None:
+        """Undo the turn, unless it was kept. May be repeated when it was interrupted; any thread."""
+        self.undoing = True
+        self._token.cancel()
+        with self._settling:
+            if self._over:
+                return
+            if self._native is not None:
+                self._native.close()
+            kept = self._kept is not None and self._timeline.state is self._kept
+            if self._undo_to is not None and not kept:
+                # A closed client has nothing to go back to.
+                with suppress(ClosedError):
+                    self._timeline.go_to(self._undo_to)
+            self._finish()
+        if self._undo_to is not None and not kept:
+            self._tell(events.TurnFailed(error or Cancelled("The turn was left before its end")))
+
+    def _finish(self) -> None:
+        self._over = True
+        self._token.detach()
+        self._done(self)
+
+    def _tell(self, event: Event) -> None:
+        """Report an event; a listener that raises fails the turn, unless it is over already."""
+        listener = self._settings.on_event
+        if listener is None:
+            return
+        try:
+            listener(event)
+        except Exception:
+            if not self._over:
+                raise
+            logging.getLogger("litertlm").exception("on_event raised after the end of the turn")
+
+    # -- the turn ----------------------------------------------------------------------------------------
+
+    def _run(self) -> Generator[Event, None, None]:
+        self._undo_to = self._timeline.state
+        base = self._base or self._undo_to
+        if base is not self._undo_to:
+            self._timeline.go_to(base)
+        self._earlier = base.history
+        message, calls, rounds = self._message, self._calls, 0
+        if message is not None:
+            yield events.TurnStarted(message)
+        while True:
+            if message is None:
+                if rounds >= self._settings.max_tool_hops and self._hops:
+                    raise ToolHopsExceeded(self._settings.max_tool_hops, rounds, self._reply())
+                message = yield from self._run_tools(calls)
+                rounds += 1
+                if message is None:
+                    break  # put off: the calls wait for somebody to decide
+            hop = yield from self._hop(message, last=rounds >= self._settings.max_tool_hops)
+            self._said += (message, _answer(hop))
+            message, calls = None, hop.tool_calls
+            if not calls or not self._may_run(calls):
+                break
+        yield self._conclude(base, calls)
+
+    def _hop(self, message: Message, *, last: bool) -> Generator[Event, None, Hop]:
+        """One generation; for a final answer in a given form possibly a second one in its place.
+
+        Args:
+            message: What is sent.
+            last: Whether no tool may run after it.
+        """
+        yield from self._make_room(message)
+        output = self._settings.output
+        may_call = bool(self._timeline.preface.tools) and not (last and self._settings.answer_at_hop_limit)
+        options = replace(self._settings.decoding, tools=may_call)
+        if output is not None and not may_call:
+            options = replace(options, response_format=output.grammar)
+        if output is None or not may_call:
+            hop = yield from self._generate(message, options, shown=True)
+        else:
+            # The model must be free to call a tool; what it says instead counts only if it has the form.
+            mark = self._timeline.mark()
+            hop = yield from self._generate(message, options, shown=False)
+            if not hop.tool_calls:
+                if output.accepts(hop.text):
+                    yield events.TextDelta(hop.text)
+                else:
+                    self._timeline.rewind(mark)
+                    options = replace(options, tools=False, response_format=output.grammar)
+                    hop = yield from self._generate(message, options, shown=True)
+        self._hops += (hop,)
+        yield events.HopEnded(hop)
+        return hop
+
+    def _generate(
+        self, message: Message, options: TurnOptions, *, shown: bool
+    ) -> Generator[Event, None, Hop]:
+        """One generation; ``shown`` tells whether its text is part of the answer for certain."""
+        self._check()
+        native = self._timeline.prepare(message, replace(options, timeout=self._left()))
+        self._native = native
+        self._check()
+        try:
+            native.start()
+        except DeadlineExceeded:
+            raise self._too_late() from None
+        yield events.HopStarted(len(self._hops), message)
+        said: list[Delta] = []
+        while native.end is None:
+            for delta in native.take(self._slice()):
+                said.append(delta)
+                if delta.thinking:
+                    yield events.ThinkingDelta(delta.thinking)
+                if delta.text and shown:
+                    yield events.TextDelta(delta.text)
+                if delta.tool_calls:
+                    yield events.ToolCallDelta(delta.tool_calls)
+            self._check()
+        if native.end.error is not None:
+            raise native.end.error
+        native.close()
+        self._raw.append(native.end.raw)
+        return _hop_of(said, native.end)
+
+    def _run_tools(self, calls: tuple[ToolCall, ...]) -> Generator[Event, None, Message | None]:
+        """Make the calls; the message with their results, or None if they were put off."""
+        assert self._tools is not None
+        try:
+            results = yield from self._tools.run(calls)
+        except ToolsPaused:
+            return None
+        self._check()
+        return Message("tool", results)
+
+    def _may_run(self, calls: tuple[ToolCall, ...]) -> bool:
+        return (
+            self._tools is not None
+            and not self._settings.return_tool_requests
+            and self._tools.toolset.can_run(calls)
+        )
+
+    def _make_room(self, message: Message) -> Iterator[Event]:
+        """Take earlier messages out of the context if ``message`` does not fit."""
+        if self._limit is None:
+            return
+        used, needed = self._timeline.token_count, self._timeline.count(message)
+        # One token must be left for the answer.
+        if used + needed < self._limit:
+            return
+        so_far = self._earlier + self._said
+        kept = self._trimmed(Overflow(so_far, message, used, needed, self._limit))
+        self._timeline.replace(kept)
+        self._earlier, self._said = kept, ()
+        dropped = tuple(old for old in so_far if not any(old is one for one in kept))
+        yield events.ContextTrimmed(dropped, self._limit)
+
+    def _trimmed(self, overflow: Overflow) -> tuple[Message, ...]:
+        """What is left of the history by the chat's policy."""
+
+        def measure(history: tuple[Message, ...]) -> int:
+            self._check()
+            return self._timeline.measure(history, overflow.message)
+
+        if self._on_overflow == "error":
+            raise ContextOverflow(overflow.used, overflow.needed, overflow.limit)
+        if self._on_overflow == "drop_oldest":
+            return drop_oldest(overflow, measure)
+        if self._on_overflow == "summarize":
+            return summarize(overflow, measure, self._ask_aside)
+        kept = tuple(self._on_overflow(overflow))
+        if not all(isinstance(message, Message) for message in kept):
+            raise OptionError("on_overflow must return messages")
+        if measure(kept) >= overflow.limit:
+            raise ContextOverflow(overflow.used, overflow.needed, overflow.limit)
+        return kept
+
+    def _ask_aside(self, history: tuple[Message, ...], message: Message) -> str:
+        """The model's answer to a message after a history, in a conversation of its own."""
+        with self._timeline.aside(history) as conversation:
+            native = conversation.prepare(message, TurnOptions(timeout=self._left(), tools=False))
+            self._native = native
+            native.start()
+            said: list[Delta] = []
+            while native.end is None:
+                said += native.take(self._slice())
+                self._check()
+            native.close()
+            if native.end.error is not None:
+                raise native.end.error
+            return "".join(delta.text for delta in said).strip()
+
+    def _conclude(self, base: State, pending: tuple[ToolCall, ...]) -> Event:
+        """Keep the turn."""
+        reply = self._reply(pending)
+        output = self._settings.output
+        if output is not None and not reply.tool_calls:
+            reply = replace(reply, parsed=output.parse(reply))
+        if self._said:
+            # Tool results continue the turn of the message that led to them.
+            before = base if self._message and self._message.role == "user" else base.before
+            self._kept = self._timeline.next_state(
+                self._earlier + self._said, base.usage + reply.usage, before
+            )
+            self._timeline.keep(self._kept)
+        else:
+            self._kept = self._timeline.state
+        with self._settling:
+            self._finish()
+        return events.TurnEnded(reply)
+
+    def _reply(self, pending: tuple[ToolCall, ...] | None = None) -> Reply:
+        """What the turn comes to."""
+        hops = self._hops
+        if not hops:
+            return Reply("", tool_calls=pending or (), finish_reason="tool_calls")
+        last = hops[-1]
+        timings = last.timings
+        if len(hops) > 1:
+            timings = replace(
+                timings,
+                queued=sum(hop.timings.queued for hop in hops),
+                time_to_first_token=hops[0].timings.time_to_first_token,
+                total=time.monotonic() - self._started,
+            )
+        calls = last.tool_calls if pending is None else pending
+        return Reply(
+            text=last.text,
+            thinking="".join(hop.thinking for hop in hops),
+            tool_calls=calls,
+            finish_reason=last.finish_reason,
+            usage=sum((hop.usage for hop in hops), Usage()),
+            timings=timings,
+            hops=hops,
+            raw="\n".join(self._raw),
+        )
+
+    # -- time --------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        """Raises Cancelled or DeadlineExceeded if it is time to stop."""
+        self._token.raise_if_cancelled()
+        if self._left() == 0:
+            raise self._too_late()
+
+    def _left(self) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def _slice(self) -> float:
+        left = self._left()
+        return SLICE_SECONDS if left is None else min(left, SLICE_SECONDS)
+
+    def _too_late(self) -> DeadlineExceeded:
+        return DeadlineExceeded(self._settings.decoding.timeout or 0.0)
+
+
+def _hop_of(said: list[Delta], end: TurnEnd) -> Hop:
+    calls = tuple(call for delta in said for call in delta.tool_calls)
+    finish: FinishReason = "tool_calls" if calls else "length" if end.cut else "stop"
+    usage = Usage(
+        prompt_tokens=end.prompt_tokens,
+        completion_tokens=end.completion_tokens,
+        reused_tokens=end.reused_tokens,
+        image_tokens=end.image_tokens,
+        audio_tokens=end.audio_tokens,
+    )
+    return Hop(
+        text="".join(delta.text for delta in said),
+        thinking="".join(delta.thinking for delta in said),
+        tool_calls=calls,
+        finish_reason=finish,
+        usage=usage,
+        timings=end.timings,
+    )
+
+
+def _answer(hop: Hop) -> Message:
+    return Message("assistant", ((Text(hop.text),) if hop.text else ()) + hop.tool_calls)
