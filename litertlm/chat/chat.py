@@ -12,7 +12,7 @@ from litertlm.chat.compose import PartLike, in_order, text_message, tool_message
 from litertlm.chat.overflow import OnOverflow
 from litertlm.chat.settings import SendOptions, Settings, Unpack
 from litertlm.chat.stream import Stream
-from litertlm.chat.timeline import State, Timeline
+from litertlm.chat.timeline import State, Timeline, first_state, state_at, state_before
 from litertlm.chat.turn import SLICE_SECONDS, ChatTurn
 from litertlm.errors import ChatBusy, ClosedError, MessageError, OptionError
 from litertlm.messages import Message, Reply, Text, ToolCall, ToolResult, Usage
@@ -179,8 +179,14 @@ class Chat:
         Raises:
             MessageError: Nothing is pending, a result is missing, or one belongs to no call.
         """
+        return _read(self.send_tool_result_stream(results, **options))
+
+    def send_tool_result_stream(
+        self, results: ToolResult | Iterable[ToolResult], **options: Unpack[SendOptions]
+    ) -> Stream:
+        """As :meth:`send_tool_result`, piece by piece."""
         message = in_order(tool_message(results), self.pending_tool_calls)
-        return _read(self._begin(message, options, "send_tool_result"))
+        return self._begin(message, options, "send_tool_result")
 
     def run_tools(self, **options: Unpack[SendOptions]) -> Reply:
         """Make the calls that an approval put off, and wait for the model's reply.
@@ -191,6 +197,10 @@ class Chat:
         Raises:
             MessageError: Nothing is pending, or one of the calls has no handler.
         """
+        return _read(self.run_tools_stream(**options))
+
+    def run_tools_stream(self, **options: Unpack[SendOptions]) -> Stream:
+        """As :meth:`run_tools`, piece by piece."""
         calls = self.pending_tool_calls
         if not calls:
             raise MessageError("No tool call waits for being made")
@@ -199,50 +209,46 @@ class Chat:
                 "Not all the tools that the model called have handlers",
                 hint="Give their results with send_tool_result.",
             )
-        options["return_tool_requests"] = False
-        return _read(self._begin(None, options, "run_tools", calls=calls))
+        return self._begin(None, {**options, "return_tool_requests": False}, "run_tools", calls=calls)
 
     def regenerate(self, **options: Unpack[SendOptions]) -> Reply:
-        """Take the latest turn back and have its message answered anew; as :meth:`send`.
+        """Take the latest turn back and have its message answered anew; if that fails, the old answer stays.
 
-        If that fails, the old answer stays.
+        Args:
+            **options: See :class:`~litertlm.chat.SendOptions`.
 
         Raises:
             MessageError: There is no turn yet.
         """
-        base, message = self._latest()
-        return _read(self._begin(message, options, "regenerate", base=base))
+        return _read(self.regenerate_stream(**options))
+
+    def regenerate_stream(self, **options: Unpack[SendOptions]) -> Stream:
+        """As :meth:`regenerate`, piece by piece."""
+        state = self._timeline.state
+        base = state_before(state, 1)
+        return self._begin(state.history[len(base.history)], options, "regenerate", base=base)
 
     def edit(self, index: int, text: str, **options: Unpack[SendOptions]) -> Reply:
-        """Change what the user said, and have it answered; everything after it is forgotten. As :meth:`send`.
+        """Change what the user said, and have it answered; everything after it is forgotten.
+
+        If that fails, the chat is as it was before.
 
         Args:
             index: Of a user message in :attr:`history`; negative ones count from the end.
             text: Takes the place of its text; its images and recordings stay.
             **options: See :class:`~litertlm.chat.SendOptions`.
 
-        If that fails, the chat is as it was before.
-
         Raises:
-            MessageError: There is no user message, or it was there from the beginning.
+            MessageError: There is no such message, or it was there from the beginning.
         """
-        history = self.history
-        try:
-            old = history[index]
-        except IndexError:
-            raise MessageError(f"There is no message {index}; there are {len(history)}") from None
-        position = index % len(history)
-        base: State | None = self._timeline.state
-        while base is not None and len(base.history) > position:
-            base = base.before
-        if old.role != "user" or base is None or len(base.history) != position:
-            raise MessageError(
-                f"Message {index} does not begin a turn",
-                hint="Edit a message that the user sent in this chat.",
-            )
-        media = tuple(part for part in old.parts if not isinstance(part, Text))
+        return _read(self.edit_stream(index, text, **options))
+
+    def edit_stream(self, index: int, text: str, **options: Unpack[SendOptions]) -> Stream:
+        """As :meth:`edit`, piece by piece."""
+        base = state_at(self._timeline.state, index)
+        media = tuple(part for part in self.history[index].parts if not isinstance(part, Text))
         edited = Message("user", (*media, *text_message(text).parts))
-        return _read(self._begin(edited, options, "edit", base=base))
+        return self._begin(edited, options, "edit", base=base)
 
     def cancel(self) -> None:
         """Stop the turn in progress: its reader gets :class:`~litertlm.errors.Cancelled`. Any thread."""
@@ -264,11 +270,7 @@ class Chat:
         """
         with self._idle():
             state = self._timeline.state
-            target: State | None = state
-            for _ in range(turns):
-                target = target.before if target else None
-            if target is None or turns < 0:
-                raise MessageError(f"There are not {turns} turns to undo")
+            target = state_before(state, turns)
             self._timeline.go_to(target)
             return state.history[len(target.history) :]
 
@@ -279,10 +281,7 @@ class Chat:
             ChatBusy: A turn is running.
         """
         with self._idle():
-            state = self._timeline.state
-            while state.before is not None:
-                state = state.before
-            self._timeline.go_to(state)
+            self._timeline.go_to(first_state(self._timeline.state))
 
     def fork(self) -> Chat:
         """An independent chat that goes on from here.
@@ -327,13 +326,6 @@ class Chat:
         if isinstance(message, str):
             return text_message(message)
         return user_message(message, self._modalities, caller=caller)
-
-    def _latest(self) -> tuple[State, Message]:
-        """The state before the latest turn, and the message that began it."""
-        base = self._timeline.state.before
-        if base is None:
-            raise MessageError("There is no turn to answer anew", hint="Send something first.")
-        return base, self.history[len(base.history)]
 
     def _begin(
         self,

@@ -12,7 +12,22 @@ from litertlm.errors import ClosedError
 from litertlm.events import Event
 from litertlm.messages import Chunk, Reply
 
-__all__ = ["Stream"]
+__all__ = ["Stream", "chunk_of"]
+
+
+def chunk_of(event: Event) -> Chunk | None:
+    """What an event is to who reads chunks; None: nothing."""
+    match event:
+        case events.TextDelta(text):
+            return Chunk(text)
+        case events.ThinkingDelta(text):
+            return Chunk(thinking=text)
+        case events.ToolCallDelta(calls):
+            return Chunk(tool_calls=calls)
+        case events.TurnEnded(reply):
+            return Chunk(reply=reply)
+        case _:
+            return None
 
 
 class Stream:
@@ -71,15 +86,9 @@ class Stream:
         while True:
             if self._turn.over and not self._happened:
                 raise StopIteration
-            match self._next_event():
-                case events.TextDelta(text):
-                    return Chunk(text)
-                case events.ThinkingDelta(text):
-                    return Chunk(thinking=text)
-                case events.ToolCallDelta(calls):
-                    return Chunk(tool_calls=calls)
-                case events.TurnEnded(reply):
-                    return Chunk(reply=reply)
+            chunk = chunk_of(self._next_event())
+            if chunk is not None:
+                return chunk
 
     def _next_event(self) -> Event:
         event = self._happened.popleft() if self._happened else next(self._turn)

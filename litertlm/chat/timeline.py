@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from litertlm._engine.seam import Conversation, Engine, Mark, Preface, Turn
+from litertlm.errors import MessageError
 from litertlm.messages import Message, Usage
 from litertlm.options import TurnOptions
 from litertlm.templates import Markers
 
-__all__ = ["State", "Timeline"]
+__all__ = ["State", "Timeline", "first_state", "state_at", "state_before"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,46 @@ class State:
     before: State | None
     where: Conversation
     at: Mark
+
+
+def state_before(state: State, turns: int) -> State:
+    """The state that many turns earlier.
+
+    Raises:
+        MessageError: There were not as many.
+    """
+    earlier: State | None = state if turns >= 0 else None
+    for _ in range(turns):
+        earlier = earlier.before if earlier else None
+    if earlier is None:
+        raise MessageError(f"There are not {turns} turns to go back")
+    return earlier
+
+
+def first_state(state: State) -> State:
+    """The state before any turn."""
+    while state.before is not None:
+        state = state.before
+    return state
+
+
+def state_at(state: State, index: int) -> State:
+    """The state before the turn that began with message ``index``.
+
+    Raises:
+        MessageError: No turn began with it.
+    """
+    history = state.history
+    if not -len(history) <= index < len(history):
+        raise MessageError(f"There is no message {index}; there are {len(history)}")
+    earlier = state.before
+    while earlier is not None and len(earlier.history) > index % len(history):
+        earlier = earlier.before
+    if earlier is None or len(earlier.history) != index % len(history):
+        raise MessageError(
+            f"No turn began with message {index}", hint="Name a message that the user sent in this chat."
+        )
+    return earlier
 
 
 class Timeline:
