@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Any
 
 from litertlm import events
-from litertlm.chat.chat import Chat, Context
+from litertlm.chat.chat import Chat
 from litertlm.chat.compose import PartLike
+from litertlm.chat.context import Context
 from litertlm.chat.settings import SendOptions, Unpack
 from litertlm.chat.stream import Stream, chunk_of
 from litertlm.errors import ClosedError

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 
 from litertlm.chat.compose import PartLike, in_order, text_message, tool_message, user_message
+from litertlm.chat.context import Context
 from litertlm.chat.overflow import OnOverflow
 from litertlm.chat.settings import SendOptions, Settings, Unpack
 from litertlm.chat.stream import Stream
@@ -18,25 +18,7 @@ from litertlm.errors import ChatBusy, ClosedError, MessageError, OptionError
 from litertlm.messages import Message, Reply, Text, ToolCall, ToolResult, Usage
 from litertlm.tools import CancelToken, ToolRun, Toolset
 
-__all__ = ["Chat", "Context"]
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """How full a chat is, in tokens.
-
-    Attributes:
-        limit: Context length, None when the model does not say.
-        used: In the KV cache.
-    """
-
-    limit: int | None
-    used: int
-
-    @property
-    def remaining(self) -> int | None:
-        """Free tokens, None when the limit is unknown."""
-        return None if self.limit is None else max(0, self.limit - self.used)
+__all__ = ["Chat"]
 
 
 class Chat:
@@ -226,7 +208,7 @@ class Chat:
         """As :meth:`regenerate`, piece by piece."""
         state = self._timeline.state
         base = state_before(state, 1)
-        return self._begin(state.history[len(base.history)], options, "regenerate", base=base)
+        return self._begin(state.message, options, "regenerate", base=base)
 
     def edit(self, index: int, text: str, **options: Unpack[SendOptions]) -> Reply:
         """Change what the user said, and have it answered; everything after it is forgotten.
@@ -245,10 +227,11 @@ class Chat:
 
     def edit_stream(self, index: int, text: str, **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`edit`, piece by piece."""
-        base = state_at(self._timeline.state, index)
-        media = tuple(part for part in self.history[index].parts if not isinstance(part, Text))
+        state = state_at(self._timeline.state, index)
+        assert state.message is not None
+        media = tuple(part for part in state.message.parts if not isinstance(part, Text))
         edited = Message("user", (*media, *text_message(text).parts))
-        return self._begin(edited, options, "edit", base=base)
+        return self._begin(edited, options, "edit", base=state.before)
 
     def cancel(self) -> None:
         """Stop the turn in progress: its reader gets :class:`~litertlm.errors.Cancelled`. Any thread."""
@@ -272,7 +255,8 @@ class Chat:
             state = self._timeline.state
             target = state_before(state, turns)
             self._timeline.go_to(target)
-            return state.history[len(target.history) :]
+            kept = {id(message) for message in target.history}
+            return tuple(message for message in state.history if id(message) not in kept)
 
     def reset(self) -> None:
         """Start again with the same settings: only what was there from the beginning stays.

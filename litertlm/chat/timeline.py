@@ -23,6 +23,7 @@ class State:
         history: What has been said.
         usage: Tokens of all turns so far.
         before: The moment before the latest turn; None at the beginning.
+        message: What the user said in the latest turn; None at the beginning.
         where: The conversation that was in this state.
         at: The mark of it there.
     """
@@ -30,6 +31,7 @@ class State:
     history: tuple[Message, ...]
     usage: Usage
     before: State | None
+    message: Message | None
     where: Conversation
     at: Mark
 
@@ -56,7 +58,7 @@ def first_state(state: State) -> State:
 
 
 def state_at(state: State, index: int) -> State:
-    """The state before the turn that began with message ``index``.
+    """The state after the turn that began with message ``index``.
 
     Raises:
         MessageError: No turn began with it.
@@ -64,14 +66,14 @@ def state_at(state: State, index: int) -> State:
     history = state.history
     if not -len(history) <= index < len(history):
         raise MessageError(f"There is no message {index}; there are {len(history)}")
-    earlier = state.before
-    while earlier is not None and len(earlier.history) > index % len(history):
-        earlier = earlier.before
-    if earlier is None or len(earlier.history) != index % len(history):
+    later: State | None = state
+    while later is not None and later.message is not history[index]:
+        later = later.before
+    if later is None:
         raise MessageError(
             f"No turn began with message {index}", hint="Name a message that the user sent in this chat."
         )
-    return earlier
+    return later
 
 
 class Timeline:
@@ -94,7 +96,7 @@ class Timeline:
         self._conversation = state.where if state else self._open(preface.messages)
         # One object, so that keeping a turn is one assignment that nothing can interrupt halfway.
         self._state = state or State(
-            preface.messages, Usage(), None, self._conversation, self._conversation.mark()
+            preface.messages, Usage(), None, None, self._conversation, self._conversation.mark()
         )
 
     @property
@@ -137,9 +139,11 @@ class Timeline:
         """Go back to a point within the running turn."""
         self._conversation.rewind(mark)
 
-    def next_state(self, history: tuple[Message, ...], usage: Usage, before: State | None) -> State:
+    def next_state(
+        self, history: tuple[Message, ...], usage: Usage, before: State | None, message: Message | None
+    ) -> State:
         """The state after a turn that ended well; it takes effect with :meth:`keep`."""
-        return State(history, usage, before, self._conversation, self._conversation.mark())
+        return State(history, usage, before, message, self._conversation, self._conversation.mark())
 
     def keep(self, state: State) -> None:
         """The chat is in ``state`` now."""

@@ -23,7 +23,7 @@ from litertlm.errors import (
     ToolHopsExceeded,
 )
 from litertlm.events import Event
-from litertlm.messages import FinishReason, Hop, Message, Reply, Text, Timings, ToolCall, Usage
+from litertlm.messages import FinishReason, Hop, Message, Reply, Text, ToolCall, Usage
 from litertlm.options import TurnOptions
 from litertlm.tools import CancelToken, ToolRun, ToolsPaused
 
@@ -334,9 +334,12 @@ class ChatTurn:
             reply = replace(reply, parsed=output.parse(reply))
         if self._said:
             # Tool results continue the turn of the message that led to them.
-            before = base if self._message and self._message.role == "user" else base.before
+            begins = self._message is not None and self._message.role == "user"
             self._kept = self._timeline.next_state(
-                self._earlier + self._said, base.usage + reply.usage, before
+                self._earlier + self._said,
+                base.usage + reply.usage,
+                base if begins else base.before,
+                self._message if begins else base.message,
             )
             self._timeline.keep(self._kept)
         else:
