@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, get_args
 
+from litertlm._engine.model import KnowsItsModel, ModelFacts, facts_from
 from litertlm.bundled import bundled_model
 from litertlm.chat import Chat
 from litertlm.errors import BackendUnavailable, ModalityUnavailable, OptionError
@@ -92,6 +94,8 @@ class Client:
         cache_dir: Folder in which the engine keeps prepared weights, which makes the next start faster; None:
             a folder in the user's cache (``$LITERTLM_HOME/cache`` if that is set); ``"off"``: keep none.
         lib: The engine library's file; None: ``$LITERTLM_LIB``, else the installed one.
+        engine: An engine that is already there, such as :class:`litertlm.testing.FakeEngine`. No model file
+            is opened then, and no other setting may be given. The client closes it.
 
     Raises:
         ModelNotFoundError: There is no such file.
@@ -100,7 +104,7 @@ class Client:
         ModalityUnavailable: An encoder was asked for that the model does not have.
         EngineLibraryError: The engine library is missing or does not fit.
         EngineError: The engine cannot load the model.
-        OptionError: A setting is unknown or out of range.
+        OptionError: A setting is unknown, out of range, or has no effect beside ``engine``.
 
     A client is a context manager; closing it closes its chats. Threads: any.
     """
@@ -116,53 +120,34 @@ class Client:
         max_tokens: int | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         lib: str | os.PathLike[str] | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        check_backend(backend)
-        check_choice("vision_backend", vision_backend, get_args(EncoderBackend))
-        check_choice("audio_backend", audio_backend, get_args(EncoderBackend))
-        # The engine really starts as many threads as it is told.
-        check_integer("threads", threads, 1, os.cpu_count() or 1)
-        check_integer("max_tokens", max_tokens, 16, 2**31 - 1)
-        with open_model(bundled_model() if model is None else model) as file:
-            description = file.description
-            backends = {
-                "vision": _encoder_backend("vision", vision_backend, backend, description),
-                "audio": _encoder_backend("audio", audio_backend, "cpu", description),
-            }
-            limits = [limit for limit in (max_tokens, description.max_context) if limit is not None]
-            # Imported here: the engine library is loaded when it is used, not when litertlm is imported.
-            from litertlm._engine.cores import available_cores
-            from litertlm._engine.lib import load_library
-            from litertlm._engine.litert import LiteRtEngine, LoadOptions
-
-            self._description = description
-            self._markers = Markers(read_control_tokens(file))
-            self._sampler = _model_sampler(description)
-            self._engine: Engine = LiteRtEngine(
-                load_library(lib),
-                LoadOptions(
-                    path=str(Path(file.path).absolute()),
-                    descriptor=file.descriptor,
-                    backend=backend,
-                    vision_backend=backends["vision"],
-                    audio_backend=backends["audio"],
-                    threads=threads or available_cores(),
-                    max_tokens=max_tokens,
-                    max_context=min(limits, default=None),
-                    cache_dir=_cache_dir(cache_dir),
-                    sampler=self._sampler,
-                    image_tokens=description.max_image_tokens or 0,
-                ),
-            )
-        self._modalities = ("text", *(MODALITY_OF[kind] for kind, where in backends.items() if where))
+        settings: dict[str, Any] = {
+            "model": model,
+            "backend": backend,
+            "vision_backend": vision_backend,
+            "audio_backend": audio_backend,
+            "threads": threads,
+            "max_tokens": max_tokens,
+            "cache_dir": cache_dir,
+            "lib": lib,
+        }
+        self._engine: Engine
+        self._model: ModelFacts
+        if engine is None:
+            self._engine, self._model = _load(**settings)
+        else:
+            _require_defaults(settings)
+            self._engine, self._model = engine, _model_of(engine)
+        self._markers = Markers(self._model.control_tokens)
 
     @property
     def info(self) -> ClientInfo:
         """What is really used."""
-        engine, description = self._engine.info, self._description
+        engine, model = self._engine.info, self._model
         return ClientInfo(
-            path=description.path,
-            model_type=description.model_type,
+            path=model.path,
+            model_type=model.model_type,
             engine=engine.engine,
             library=engine.library,
             library_version=engine.library_version,
@@ -171,11 +156,11 @@ class Client:
             audio_backend=engine.audio_backend,
             threads=engine.threads,
             max_context=engine.max_context,
-            modalities=self._modalities,
+            modalities=model.modalities,
             cache_dir=engine.cache_dir,
-            sampler=self._sampler,
-            supports_thinking=description.supports_thinking,
-            supports_tools=description.supports_tools,
+            sampler=model.sampler,
+            supports_thinking=model.supports_thinking,
+            supports_tools=model.supports_tools,
         )
 
     def chat(
@@ -228,7 +213,7 @@ class Client:
             self._engine.open(preface),
             preface=messages,
             limit=self._engine.info.max_context,
-            modalities=self._modalities,
+            modalities=self._model.modalities,
             markers=self._markers,
             max_output_tokens=max_output_tokens,
         )
@@ -246,7 +231,7 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Client: {self._description.path} on {self._engine.info.backend}>"
+        return f"<Client: {self._model.path} on {self._engine.info.backend}>"
 
 
 def check_backend(backend: object) -> None:
@@ -257,6 +242,78 @@ def check_backend(backend: object) -> None:
             backend=str(backend),
             hint=f"Use one of: {', '.join(get_args(Backend))}.",
         )
+
+
+def _load(
+    *,
+    model: str | os.PathLike[str] | None,
+    backend: Backend,
+    vision_backend: EncoderBackend,
+    audio_backend: EncoderBackend,
+    threads: int | None,
+    max_tokens: int | None,
+    cache_dir: str | os.PathLike[str] | None,
+    lib: str | os.PathLike[str] | None,
+) -> tuple[Engine, ModelFacts]:
+    """Verify the model file and load it; arguments as for :class:`Client`."""
+    check_backend(backend)
+    check_choice("vision_backend", vision_backend, get_args(EncoderBackend))
+    check_choice("audio_backend", audio_backend, get_args(EncoderBackend))
+    # The engine really starts as many threads as it is told.
+    check_integer("threads", threads, 1, os.cpu_count() or 1)
+    check_integer("max_tokens", max_tokens, 16, 2**31 - 1)
+    with open_model(bundled_model() if model is None else model) as file:
+        description = file.description
+        backends = {
+            "vision": _encoder_backend("vision", vision_backend, backend, description),
+            "audio": _encoder_backend("audio", audio_backend, "cpu", description),
+        }
+        limits = [limit for limit in (max_tokens, description.max_context) if limit is not None]
+        # Imported here: the engine library is loaded when it is used, not when litertlm is imported.
+        from litertlm._engine.cores import available_cores
+        from litertlm._engine.lib import load_library
+        from litertlm._engine.litert import LiteRtEngine, LoadOptions
+
+        facts = ModelFacts(
+            path=description.path,
+            model_type=description.model_type,
+            modalities=("text", *(MODALITY_OF[kind] for kind, where in backends.items() if where)),
+            control_tokens=read_control_tokens(file),
+            sampler=_model_sampler(description),
+            supports_thinking=description.supports_thinking,
+            supports_tools=description.supports_tools,
+        )
+        engine = LiteRtEngine(
+            load_library(lib),
+            LoadOptions(
+                path=str(Path(file.path).absolute()),
+                descriptor=file.descriptor,
+                backend=backend,
+                vision_backend=backends["vision"],
+                audio_backend=backends["audio"],
+                threads=threads or available_cores(),
+                max_tokens=max_tokens,
+                max_context=min(limits, default=None),
+                cache_dir=_cache_dir(cache_dir),
+                sampler=facts.sampler,
+                image_tokens=description.max_image_tokens or 0,
+            ),
+        )
+    return engine, facts
+
+
+def _model_of(engine: Engine) -> ModelFacts:
+    return engine.model if isinstance(engine, KnowsItsModel) else facts_from(engine.info, FALLBACK_SAMPLER)
+
+
+def _require_defaults(settings: Mapping[str, Any]) -> None:
+    """Raises OptionError if a setting was given: beside an engine it would be silently ignored."""
+    defaults = inspect.signature(Client).parameters
+    for name, value in settings.items():
+        if value != defaults[name].default:
+            raise OptionError(
+                f"{name} has no effect beside engine", hint=f"Pass either {name} or engine, not both."
+            )
 
 
 def _encoder_backend(

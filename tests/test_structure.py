@@ -30,6 +30,7 @@ ROOMS = (
     "bundled",
     "chat",
     "client",
+    "testing",
     "engine_log",
     "doctor",
     "__init__",
