@@ -5,7 +5,11 @@
 ...     print(client.chat().send("Hello!"))
 """
 
-from litertlm.chat import Chat, Context, Stream
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from litertlm import events
+from litertlm.chat import Chat, Context, OnOverflow, Overflow, SendOptions, Stream
 from litertlm.client import Client, ClientInfo
 from litertlm.engine_log import engine_log
 from litertlm.errors import (
@@ -24,12 +28,15 @@ from litertlm.errors import (
     ModelFileError,
     ModelNotFoundError,
     OptionError,
+    ReplyFormatError,
     TemplateError,
+    ToolHopsExceeded,
 )
 from litertlm.messages import (
     Audio,
     Chunk,
     FinishReason,
+    Hop,
     Image,
     Message,
     Part,
@@ -42,10 +49,17 @@ from litertlm.messages import (
     Usage,
 )
 from litertlm.modelfile import ModelDescription, describe
-from litertlm.options import Sampler
+from litertlm.options import JsonSchema, Regex, Sampler
 from litertlm.tools import Tool
 
+if TYPE_CHECKING:
+    from litertlm.async_client import AsyncClient
+    from litertlm.chat.async_chat import AsyncChat, AsyncStream
+
 __all__ = [
+    "AsyncChat",
+    "AsyncClient",
+    "AsyncStream",
     "Audio",
     "BackendUnavailable",
     "Cancelled",
@@ -61,7 +75,9 @@ __all__ = [
     "EngineError",
     "EngineLibraryError",
     "FinishReason",
+    "Hop",
     "Image",
+    "JsonSchema",
     "LiteRTLMError",
     "MediaError",
     "Message",
@@ -70,21 +86,41 @@ __all__ = [
     "ModelDescription",
     "ModelFileError",
     "ModelNotFoundError",
+    "OnOverflow",
     "OptionError",
+    "Overflow",
     "Part",
+    "Regex",
     "Reply",
+    "ReplyFormatError",
     "Role",
     "Sampler",
+    "SendOptions",
     "Stream",
     "TemplateError",
     "Text",
     "Timings",
     "Tool",
     "ToolCall",
+    "ToolHopsExceeded",
     "ToolResult",
     "Usage",
     "describe",
     "engine_log",
+    "events",
 ]
 
 __version__ = "0.1.0"
+
+# asyncio takes time to import, so its users pay for it.
+_LAZY = {
+    "AsyncChat": "litertlm.chat.async_chat",
+    "AsyncClient": "litertlm.async_client",
+    "AsyncStream": "litertlm.chat.async_chat",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'litertlm' has no attribute {name!r}")

@@ -6,40 +6,28 @@ import inspect
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from litertlm._engine.model import KnowsItsModel, ModelFacts, facts_from
-from litertlm.bundled import bundled_model
-from litertlm.chat import Chat
-from litertlm.errors import BackendUnavailable, ModalityUnavailable, OptionError
-from litertlm.folders import cache_folder
-from litertlm.messages import Message, Text
-from litertlm.modelfile import ModelDescription, open_model
-from litertlm.modelfile.control_tokens import read_control_tokens
-from litertlm.options import (
-    Backend,
-    EncoderBackend,
-    Sampler,
-    TurnOptions,
-    check_choice,
-    check_integer,
-    sampler_from,
-)
+from litertlm.chat import Chat, OnOverflow, SendOptions
+from litertlm.chat.compose import opening
+from litertlm.chat.overflow import check_policy
+from litertlm.chat.settings import Settings
+from litertlm.chat.timeline import Timeline
+from litertlm.errors import OptionError
+from litertlm.loading import FALLBACK_SAMPLER, load_engine
+from litertlm.messages import Message
+from litertlm.options import Backend, EncoderBackend, Sampler, check_choice
 from litertlm.templates import Markers
-from litertlm.tools import Tool
+from litertlm.tools import Tool, Toolset
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from litertlm._engine.seam import Engine
 
 __all__ = ["Client", "ClientInfo"]
-
-MODALITY_OF = {"vision": "image", "audio": "audio"}
-
-# Sampling of a model that does not say how it wants to be sampled: what its family's makers recommend.
-FALLBACK_SAMPLER = Sampler(temperature=1.0, top_k=64, top_p=0.95, seed=0)
-
 
 @dataclass(frozen=True, slots=True)
 class ClientInfo:
@@ -135,7 +123,7 @@ class Client:
         self._engine: Engine
         self._model: ModelFacts
         if engine is None:
-            self._engine, self._model = _load(**settings)
+            self._engine, self._model = load_engine(**settings)
         else:
             _require_defaults(settings)
             self._engine, self._model = engine, _model_of(engine)
@@ -168,54 +156,57 @@ class Client:
         system: str | None = None,
         *,
         tools: Iterable[Tool] = (),
-        sampler: Sampler | Mapping[str, Any] | None = None,
-        max_output_tokens: int | None = None,
-        thinking: bool | None = None,
+        initial_messages: Iterable[Message] = (),
         chat_template: str | None = None,
+        on_overflow: OnOverflow = "error",
+        when_busy: Literal["raise", "wait"] = "raise",
+        **options: Unpack[SendOptions],
     ) -> Chat:
         """Start a conversation.
 
         Args:
             system: How the model should behave.
-            tools: What the model may call; calls come back in ``reply.tool_calls``, results go in with
-                :meth:`~litertlm.chat.Chat.send_tool_result`.
-            sampler: How tokens are chosen; fields left out are the model's (see ``info.sampler``).
-            max_output_tokens: Cut every reply after this many tokens; None: no limit but the context.
-            thinking: Whether the model may think before it answers; None: as its template says.
+            tools: What the model may call. Those with a handler are run for it; calls of the others come back
+                in ``reply.tool_calls``, results go in with :meth:`~litertlm.chat.Chat.send_tool_result`.
+            initial_messages: What was said before, as if in this chat; images and recordings as in a send.
             chat_template: Jinja text to use instead of the model's own template.
+            on_overflow: What to do when a message does not fit the context any more: ``"error"`` raises
+                ContextOverflow, ``"drop_oldest"`` forgets the oldest turns, ``"summarize"`` has the model sum
+                them up first, and a function gets an :class:`~litertlm.chat.Overflow` and returns the messages
+                that stay. What is left out of the context is left out of ``history`` too, and told in a
+                :class:`~litertlm.events.ContextTrimmed`.
+            when_busy: What a second turn does while one runs: ``"raise"`` ChatBusy, or ``"wait"``.
+            **options: For every turn, see :class:`~litertlm.chat.SendOptions`.
 
         Raises:
             OptionError: A setting is out of range, or two tools share a name.
-            MessageError: The system message, a tool or the template holds what no model can read.
+            MessageError: A message, a tool or the template holds what no model can read.
+            MediaError, ModalityUnavailable: An initial image or recording cannot be used.
             TemplateError: The template cannot render the system message and the tools.
             ClosedError: The client is closed.
             EngineError: The engine refused.
         """
         from litertlm._engine.seam import Preface, ToolSpec
 
-        TurnOptions(max_output_tokens)
-        declared = tuple(tools)
-        names = [tool.name for tool in declared]
-        for name in names:
-            if names.count(name) > 1:
-                raise OptionError(f"Two tools are called {name!r}")
-        messages: tuple[Message, ...] = ()
-        if system:
-            messages = (Message("system", (Text(system),)),)
+        check_choice("when_busy", when_busy, ("raise", "wait"))
+        check_policy(on_overflow)
+        settings = Settings().changed(options, "chat")
+        toolset = Toolset(tools)
         preface = Preface(
-            messages=messages,
-            tools=tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in declared),
-            sampler=sampler_from(sampler),
-            thinking=thinking,
+            messages=opening(system, initial_messages, self._model.modalities),
+            tools=tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in toolset),
+            sampler=settings.decoding.sampler,
+            thinking=settings.decoding.thinking,
             chat_template=chat_template,
         )
         return Chat(
-            self._engine.open(preface),
-            preface=messages,
-            limit=self._engine.info.max_context,
+            Timeline(self._engine, preface, self._markers),
+            settings,
+            toolset=toolset,
             modalities=self._model.modalities,
-            markers=self._markers,
-            max_output_tokens=max_output_tokens,
+            limit=self._engine.info.max_context,
+            on_overflow=on_overflow,
+            waits=when_busy == "wait",
         )
 
     def close(self) -> None:
@@ -234,74 +225,6 @@ class Client:
         return f"<Client: {self._model.path} on {self._engine.info.backend}>"
 
 
-def check_backend(backend: object) -> None:
-    """Raises BackendUnavailable unless it is one that litertlm knows."""
-    if backend not in get_args(Backend):
-        raise BackendUnavailable(
-            f"There is no backend {backend!r}",
-            backend=str(backend),
-            hint=f"Use one of: {', '.join(get_args(Backend))}.",
-        )
-
-
-def _load(
-    *,
-    model: str | os.PathLike[str] | None,
-    backend: Backend,
-    vision_backend: EncoderBackend,
-    audio_backend: EncoderBackend,
-    threads: int | None,
-    max_tokens: int | None,
-    cache_dir: str | os.PathLike[str] | None,
-    lib: str | os.PathLike[str] | None,
-) -> tuple[Engine, ModelFacts]:
-    """Verify the model file and load it; arguments as for :class:`Client`."""
-    check_backend(backend)
-    check_choice("vision_backend", vision_backend, get_args(EncoderBackend))
-    check_choice("audio_backend", audio_backend, get_args(EncoderBackend))
-    # The engine really starts as many threads as it is told.
-    check_integer("threads", threads, 1, os.cpu_count() or 1)
-    check_integer("max_tokens", max_tokens, 16, 2**31 - 1)
-    with open_model(bundled_model() if model is None else model) as file:
-        description = file.description
-        backends = {
-            "vision": _encoder_backend("vision", vision_backend, backend, description),
-            "audio": _encoder_backend("audio", audio_backend, "cpu", description),
-        }
-        limits = [limit for limit in (max_tokens, description.max_context) if limit is not None]
-        # Imported here: the engine library is loaded when it is used, not when litertlm is imported.
-        from litertlm._engine.cores import available_cores
-        from litertlm._engine.lib import load_library
-        from litertlm._engine.litert import LiteRtEngine, LoadOptions
-
-        facts = ModelFacts(
-            path=description.path,
-            model_type=description.model_type,
-            modalities=("text", *(MODALITY_OF[kind] for kind, where in backends.items() if where)),
-            control_tokens=read_control_tokens(file),
-            sampler=_model_sampler(description),
-            supports_thinking=description.supports_thinking,
-            supports_tools=description.supports_tools,
-        )
-        engine = LiteRtEngine(
-            load_library(lib),
-            LoadOptions(
-                path=str(Path(file.path).absolute()),
-                descriptor=file.descriptor,
-                backend=backend,
-                vision_backend=backends["vision"],
-                audio_backend=backends["audio"],
-                threads=threads or available_cores(),
-                max_tokens=max_tokens,
-                max_context=min(limits, default=None),
-                cache_dir=_cache_dir(cache_dir),
-                sampler=facts.sampler,
-                image_tokens=description.max_image_tokens or 0,
-            ),
-        )
-    return engine, facts
-
-
 def _model_of(engine: Engine) -> ModelFacts:
     return engine.model if isinstance(engine, KnowsItsModel) else facts_from(engine.info, FALLBACK_SAMPLER)
 
@@ -314,59 +237,3 @@ def _require_defaults(settings: Mapping[str, Any]) -> None:
             raise OptionError(
                 f"{name} has no effect beside engine", hint=f"Pass either {name} or engine, not both."
             )
-
-
-def _encoder_backend(
-    kind: str, asked: EncoderBackend, auto: str, description: ModelDescription
-) -> str | None:
-    """Where an encoder runs; None when it is off or the model has none."""
-    present = MODALITY_OF[kind] in description.modalities
-    if asked == "off" or (asked == "auto" and not present):
-        return None
-    if not present:
-        raise ModalityUnavailable(
-            f"{description.path} has no {kind} encoder, but {kind}_backend={asked!r} asks for one",
-            modality=MODALITY_OF[kind],
-            hint=f"Leave {kind}_backend out, or use a model that has one.",
-        )
-    return auto if asked == "auto" else asked
-
-
-def _model_sampler(description: ModelDescription) -> Sampler:
-    """The model's defaults, with every field set."""
-    said = description.sampler
-    if said is None:
-        return FALLBACK_SAMPLER
-    if said.kind == "greedy":
-        return Sampler(temperature=0.0, top_k=1, top_p=1.0, seed=0)
-    fallback = FALLBACK_SAMPLER
-    return Sampler(
-        temperature=fallback.temperature if said.temperature is None else _short(said.temperature),
-        top_k=said.top_k or fallback.top_k,
-        top_p=_short(said.top_p) if said.top_p is not None and said.kind == "top_p" else 1.0,
-        seed=said.seed or 0,
-    )
-
-
-def _short(value: float) -> float:
-    """A 32-bit float as a person would write it: 0.95, not 0.949999988079071."""
-    return float(f"{value:.6g}")
-
-
-def _cache_dir(asked: str | os.PathLike[str] | None) -> str | None:
-    """The folder for weight caches, made if needed; None: none can or should be kept."""
-    if asked is not None and os.fspath(asked) == "off":
-        return None
-    folder = cache_folder() if asked is None else Path(asked).absolute()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        usable = os.access(folder, os.W_OK | os.X_OK)
-    except OSError:
-        usable = False
-    if usable:
-        return str(folder)
-    if asked is None:
-        return None  # a read-only device works without
-    raise OptionError(
-        f"cache_dir is not a writable folder: {folder}", hint="Name another one, or cache_dir='off'."
-    )

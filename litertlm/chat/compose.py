@@ -9,7 +9,7 @@ from litertlm.errors import MessageError, ModalityUnavailable
 from litertlm.media import encode_audio, encode_image
 from litertlm.messages import Audio, Image, Message, Part, Text, ToolCall, ToolResult
 
-__all__ = ["PartLike", "in_order", "text_message", "tool_message", "user_message"]
+__all__ = ["PartLike", "in_order", "opening", "text_message", "tool_message", "user_message"]
 
 PartLike: TypeAlias = "str | Text | Image | Audio"
 
@@ -64,6 +64,34 @@ def tool_message(results: ToolResult | Iterable[ToolResult]) -> Message:
     if not parts or not all(isinstance(part, ToolResult) for part in parts):
         raise MessageError("send_tool_result takes one ToolResult or several")
     return Message("tool", parts)
+
+
+def opening(
+    system: str | None, messages: Iterable[Message], modalities: Collection[str]
+) -> tuple[Message, ...]:
+    """What a chat begins with: the system message, and what was said before.
+
+    Raises:
+        MessageError: A message is none, or stands where it cannot.
+        MediaError, ModalityUnavailable: An image or a recording cannot be used.
+    """
+    begun: list[Message] = []
+    if system:
+        _check_text(system)
+        begun.append(Message("system", (Text(system),)))
+    for number, message in enumerate(messages):
+        if not isinstance(message, Message):
+            raise MessageError(f"initial_messages[{number}] is no Message, but {type(message).__name__}")
+        if message.role == "system" and begun:
+            raise MessageError(
+                f"initial_messages[{number}] is a system message", hint="There is one, and it comes first."
+            )
+        begun.append(Message(message.role, tuple(_part(part, modalities) for part in message.parts)))
+    return tuple(begun)
+
+
+def _part(part: Part, modalities: Collection[str]) -> Part:
+    return part if isinstance(part, ToolCall | ToolResult) else _encode(part, modalities)
 
 
 def in_order(message: Message, calls: tuple[ToolCall, ...]) -> Message:

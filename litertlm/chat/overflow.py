@@ -8,10 +8,14 @@ from typing import Literal, TypeAlias
 
 from litertlm.errors import ContextOverflow
 from litertlm.messages import Message, Text
+from litertlm.options import check_choice
 
-__all__ = ["OnOverflow", "Overflow", "drop_oldest", "split_turns", "summarize"]
+__all__ = ["OnOverflow", "Overflow", "check_policy", "drop_oldest", "split_turns", "summarize"]
 
-SUMMARY_REQUEST = "Summarise our conversation so far in a few short sentences. Keep names, numbers, decisions and open questions."
+SUMMARY_REQUEST = (
+    "Summarise our conversation so far in a few short sentences. "
+    "Keep names, numbers, decisions and open questions."
+)
 SUMMARY_ASKED = "What did we talk about earlier?"
 
 # Trimming makes the engine prefill what is left again, so it makes room for several turns at once.
@@ -41,6 +45,12 @@ class Overflow:
 
 OnOverflow: TypeAlias = Literal["error", "drop_oldest", "summarize"] | Callable[[Overflow], Iterable[Message]]
 """What to do about it: raise, forget the oldest turns, let the model sum them up, or what a function says."""
+
+
+def check_policy(policy: object) -> None:
+    """Raises OptionError unless it is one of OnOverflow."""
+    if not callable(policy):
+        check_choice("on_overflow", policy, ("error", "drop_oldest", "summarize"))
 
 
 def split_turns(history: Iterable[Message]) -> tuple[tuple[Message, ...], list[tuple[Message, ...]]]:
