@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from litertlm._engine.model import KnowsItsModel, ModelFacts, facts_from
-from litertlm.chat import Chat, OnOverflow, SendOptions
-from litertlm.chat.compose import opening
+from litertlm.chat import Chat, OnOverflow, SendOptions, Stream
+from litertlm.chat.completion import complete
+from litertlm.chat.compose import PartLike, opening
 from litertlm.chat.overflow import check_policy
 from litertlm.chat.settings import Settings
 from litertlm.chat.timeline import Timeline
 from litertlm.errors import OptionError
 from litertlm.loading import FALLBACK_SAMPLER, load_engine
-from litertlm.messages import Message
+from litertlm.messages import Message, Reply, Score
 from litertlm.options import Backend, EncoderBackend, Sampler, check_choice
 from litertlm.templates import Markers
 from litertlm.tools import Tool, Toolset
@@ -208,6 +209,79 @@ class Client:
             on_overflow=on_overflow,
             waits=when_busy == "wait",
         )
+
+    def generate(self, prompt: str, *, system: str | None = None, **options: Unpack[SendOptions]) -> Reply:
+        """Answer one message, in a chat that is closed afterwards; as :meth:`litertlm.Chat.send`.
+
+        Args:
+            prompt: The user's text. The chat template is applied; for bare text see :meth:`complete`.
+            system: How the model should behave.
+            **options: See :class:`~litertlm.chat.SendOptions`.
+        """
+        with self.chat(system, **options) as chat:
+            return chat.send(prompt)
+
+    def generate_multi(
+        self, parts: Iterable[PartLike], *, system: str | None = None, **options: Unpack[SendOptions]
+    ) -> Reply:
+        """Answer one message of text, images and recordings; as :meth:`litertlm.Chat.send_multi`."""
+        with self.chat(system, **options) as chat:
+            return chat.send_multi(parts)
+
+    def generate_stream(
+        self,
+        prompt: str | Iterable[PartLike],
+        *,
+        system: str | None = None,
+        **options: Unpack[SendOptions],
+    ) -> Stream:
+        """Answer one message piece by piece; its chat is closed when the stream is over."""
+        chat = self.chat(system, **options)
+        try:
+            stream = chat.send_stream(prompt) if isinstance(prompt, str) else chat.send_multi_stream(prompt)
+        except BaseException:
+            chat.close()
+            raise
+        chat.close_when_idle()
+        return stream
+
+    def complete(self, text: str, **options: Unpack[SendOptions]) -> Reply:
+        """Continue a text as it stands, without a chat template; apart from every chat.
+
+        Args:
+            text: Control markers of the model in it are control markers.
+            **options: ``max_output_tokens``, ``timeout``, ``sampler`` and ``stop``.
+
+        Raises:
+            OptionError: Another option, or a value out of range.
+            ContextOverflow, DeadlineExceeded, EngineError: As for a chat's turn.
+        """
+        return complete(self._engine, text, Settings().changed(options, "complete"))
+
+    def score(self, text: str, *, after: str) -> Score:
+        """How likely the model finds ``text`` after another one, without a chat template.
+
+        Args:
+            text: What is scored.
+            after: What stands before it; at least one token.
+
+        Raises:
+            MessageError: One of them is empty.
+            EngineError: The engine cannot score.
+        """
+        return self._engine.score(after, text)
+
+    def tokenize(self, text: str) -> list[int]:
+        """The token ids of ``text``; no start token is added. Any thread, also while the model answers."""
+        return self._engine.tokenize(text)
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of token ids; unknown ids give nothing, incomplete characters U+FFFD."""
+        return self._engine.detokenize(tokens)
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens ``text`` has, by itself; :meth:`litertlm.Chat.count` counts a message in its chat."""
+        return len(self._engine.tokenize(text))
 
     def close(self) -> None:
         """Stop what runs, close the chats, free the model. Idempotent."""

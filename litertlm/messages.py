@@ -27,6 +27,7 @@ __all__ = [
     "Part",
     "Reply",
     "Role",
+    "Score",
     "Text",
     "Timings",
     "ToolCall",
@@ -233,6 +234,19 @@ class Reply:
 
     def _repr_markdown_(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How likely a text is after another one.
+
+    Attributes:
+        total: Natural-log probability of the whole text.
+        tokens: The same for each of its tokens.
+    """
+
+    total: float
+    tokens: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class Chat:
         self._on_overflow = on_overflow
         self._waits = waits
         self._closed = False
+        self._closes = False
         # Guards which turn runs.
         self._changed = threading.Condition()
         self._turn: ChatTurn | _Hold | None = None
@@ -292,6 +293,13 @@ class Chat:
             turn.rollback()
         self._timeline.close()
 
+    def close_when_idle(self) -> None:
+        """Close after the turn in progress, or now if there is none."""
+        self._closes = True
+        turn = self._turn
+        if turn is None or turn.over:
+            self.close()
+
     def __enter__(self) -> Chat:
         return self
 
@@ -393,6 +401,8 @@ class Chat:
             if self._turn is turn:
                 self._turn = None
             self._changed.notify_all()
+        if self._closes:
+            self.close()
 
 
 class _Hold:

@@ -27,7 +27,7 @@ from litertlm.messages import FinishReason, Hop, Message, Reply, Text, ToolCall,
 from litertlm.options import TurnOptions
 from litertlm.tools import CancelToken, ToolRun, ToolsPaused
 
-__all__ = ["ChatTurn"]
+__all__ = ["ChatTurn", "hop_of"]
 
 # Longest stay in the engine, so that a cancellation and a deadline are noticed even while it prefills.
 SLICE_SECONDS = 0.025
@@ -257,7 +257,7 @@ class ChatTurn:
             raise native.end.error
         native.close()
         self._raw.append(native.end.raw)
-        return _hop_of(said, native.end)
+        return hop_of(said, native.end)
 
     def _run_tools(self, calls: tuple[ToolCall, ...]) -> Generator[Event, None, Message | None]:
         """Make the calls; the message with their results, or None if they were put off."""
@@ -393,7 +393,8 @@ class ChatTurn:
         return DeadlineExceeded(self._settings.decoding.timeout or 0.0)
 
 
-def _hop_of(said: list[Delta], end: TurnEnd) -> Hop:
+def hop_of(said: list[Delta], end: TurnEnd) -> Hop:
+    """What one generation came to."""
     calls = tuple(call for delta in said for call in delta.tool_calls)
     finish: FinishReason = "tool_calls" if calls else "length" if end.cut else "stop"
     usage = Usage(
