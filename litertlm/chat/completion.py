@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 from litertlm._engine.seam import Delta, Engine
 from litertlm.chat.settings import Settings
 from litertlm.chat.turn import hop_of
-from litertlm.errors import MessageError, OptionError
+from litertlm.errors import DeadlineExceeded, MessageError, OptionError
 from litertlm.messages import Reply
 
 __all__ = ["complete"]
@@ -26,12 +28,16 @@ def complete(engine: Engine, text: str, settings: Settings) -> Reply:
         raise OptionError(f"complete() does not take {', '.join(ignored) or 'response_format'}")
     if not isinstance(text, str) or not text:
         raise MessageError("There is no text to complete")
+    timeout = settings.decoding.timeout
+    deadline = None if timeout is None else time.monotonic() + timeout
     turn = engine.complete(text, settings.decoding)
     try:
         turn.start()
         said: list[Delta] = []
         while turn.end is None:
-            said += turn.take(settings.decoding.timeout)
+            if deadline is not None and time.monotonic() >= deadline:
+                raise DeadlineExceeded(timeout or 0.0)
+            said += turn.take(None if deadline is None else max(0.0, deadline - time.monotonic()))
         if turn.end.error is not None:
             raise turn.end.error
         hop = hop_of(said, turn.end)
