@@ -25,6 +25,8 @@ from litertlm.errors import (
     ModelNotFoundError,
     OptionError,
     TemplateError,
+    ToolError,
+    ToolTimeout,
 )
 from litertlm.messages import (
     Audio,
@@ -43,11 +45,14 @@ from litertlm.messages import (
 )
 from litertlm.modelfile import ModelDescription, describe
 from litertlm.options import Sampler
-from litertlm.tools import Tool
+from litertlm.tools import Allow, Approval, CancelToken, Deny, Pause, Tool, ToolContext, tool
 
 __all__ = [
+    "Allow",
+    "Approval",
     "Audio",
     "BackendUnavailable",
+    "CancelToken",
     "Cancelled",
     "Chat",
     "ChatBusy",
@@ -58,6 +63,7 @@ __all__ = [
     "Context",
     "ContextOverflow",
     "DeadlineExceeded",
+    "Deny",
     "EngineError",
     "EngineLibraryError",
     "FinishReason",
@@ -72,6 +78,7 @@ __all__ = [
     "ModelNotFoundError",
     "OptionError",
     "Part",
+    "Pause",
     "Reply",
     "Role",
     "Sampler",
@@ -81,10 +88,14 @@ __all__ = [
     "Timings",
     "Tool",
     "ToolCall",
+    "ToolContext",
+    "ToolError",
     "ToolResult",
+    "ToolTimeout",
     "Usage",
     "describe",
     "engine_log",
+    "tool",
 ]
 
 __version__ = "0.1.0"
