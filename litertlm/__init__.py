@@ -30,7 +30,9 @@ from litertlm.errors import (
     OptionError,
     ReplyFormatError,
     TemplateError,
+    ToolError,
     ToolHopsExceeded,
+    ToolTimeout,
 )
 from litertlm.messages import (
     Audio,
@@ -51,18 +53,21 @@ from litertlm.messages import (
 )
 from litertlm.modelfile import ModelDescription, describe
 from litertlm.options import JsonSchema, Regex, Sampler
-from litertlm.tools import Tool
+from litertlm.tools import Allow, Approval, CancelToken, Deny, Pause, Tool, ToolContext, tool
 
 if TYPE_CHECKING:
     from litertlm.async_client import AsyncClient
     from litertlm.chat.async_chat import AsyncChat, AsyncStream
 
 __all__ = [
+    "Allow",
+    "Approval",
     "AsyncChat",
     "AsyncClient",
     "AsyncStream",
     "Audio",
     "BackendUnavailable",
+    "CancelToken",
     "Cancelled",
     "Chat",
     "ChatBusy",
@@ -73,6 +78,7 @@ __all__ = [
     "Context",
     "ContextOverflow",
     "DeadlineExceeded",
+    "Deny",
     "EngineError",
     "EngineLibraryError",
     "FinishReason",
@@ -91,6 +97,7 @@ __all__ = [
     "OptionError",
     "Overflow",
     "Part",
+    "Pause",
     "Regex",
     "Reply",
     "ReplyFormatError",
@@ -104,12 +111,16 @@ __all__ = [
     "Timings",
     "Tool",
     "ToolCall",
+    "ToolContext",
+    "ToolError",
     "ToolHopsExceeded",
     "ToolResult",
+    "ToolTimeout",
     "Usage",
     "describe",
     "engine_log",
     "events",
+    "tool",
 ]
 
 __version__ = "0.1.0"

@@ -12,7 +12,7 @@ from litertlm.chat.async_chat import AsyncChat
 from litertlm.client import Client, ClientInfo
 from litertlm.errors import ClosedError
 from litertlm.messages import Message
-from litertlm.tools import Tool
+from litertlm.tools import ToolLike
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -63,7 +63,7 @@ class AsyncClient:
         self,
         system: str | None = None,
         *,
-        tools: Iterable[Tool] = (),
+        tools: Iterable[ToolLike] = (),
         initial_messages: Iterable[Message] = (),
         chat_template: str | None = None,
         on_overflow: OnOverflow = "error",

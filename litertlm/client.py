@@ -21,7 +21,7 @@ from litertlm.loading import FALLBACK_SAMPLER, load_engine
 from litertlm.messages import Message, Reply, Score
 from litertlm.options import Backend, EncoderBackend, Sampler, check_choice
 from litertlm.templates import Markers
-from litertlm.tools import Tool, Toolset
+from litertlm.tools import ToolLike, Toolset
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from litertlm._engine.seam import Engine
 
 __all__ = ["Client", "ClientInfo"]
+
 
 @dataclass(frozen=True, slots=True)
 class ClientInfo:
@@ -156,7 +157,7 @@ class Client:
         self,
         system: str | None = None,
         *,
-        tools: Iterable[Tool] = (),
+        tools: Iterable[ToolLike] = (),
         initial_messages: Iterable[Message] = (),
         chat_template: str | None = None,
         on_overflow: OnOverflow = "error",
@@ -280,7 +281,7 @@ class Client:
         return self._engine.detokenize(tokens)
 
     def count_tokens(self, text: str) -> int:
-        """How many tokens ``text`` has, by itself; :meth:`litertlm.Chat.count` counts a message in its chat."""
+        """How many tokens ``text`` has by itself; :meth:`litertlm.Chat.count` counts a message."""
         return len(self._engine.tokenize(text))
 
     def close(self) -> None:

@@ -17,6 +17,8 @@
     ├── DeadlineExceeded (TimeoutError)      the turn ran into its timeout
     ├── ToolHopsExceeded (RuntimeError)      the model went on asking for tools
     ├── ReplyFormatError (ValueError)        the reply is not in the form that was asked for
+    ├── ToolError (RuntimeError)             a tool failed, and its policy is to raise
+    │   └── ToolTimeout (TimeoutError)       a tool ran into its timeout
     ├── ChatBusy (RuntimeError)              another turn is running on this chat
     ├── ClosedError (RuntimeError)           used after close
     └── EngineError (RuntimeError)           the engine failed for a reason of its own
@@ -28,7 +30,8 @@ Every message says what is wrong; where something can be done about it, ``hint``
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import pickle
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from litertlm.messages import Reply
@@ -51,7 +54,9 @@ __all__ = [
     "OptionError",
     "ReplyFormatError",
     "TemplateError",
+    "ToolError",
     "ToolHopsExceeded",
+    "ToolTimeout",
 ]
 
 
@@ -196,7 +201,7 @@ class ToolHopsExceeded(LiteRTLMError, RuntimeError):
     def __init__(self, cap: int, hops: int, last_reply: Reply) -> None:
         super().__init__(
             f"tool hops exceeded (cap {cap})",
-            hint="Raise max_tool_hops, or set answer_at_hop_limit=True to have the model answer with what it has.",
+            hint="Raise max_tool_hops, or set answer_at_hop_limit=True for an answer without more tools.",
         )
         self.cap = cap
         self.hops = hops
@@ -226,6 +231,41 @@ class ReplyFormatError(LiteRTLMError, ValueError):
         return (type(self), (self.reply, self._why))
 
 
+class ToolError(LiteRTLMError, RuntimeError):
+    """A tool's handler failed, or gave back what cannot be told to the model; also its ``__cause__``.
+
+    Attributes:
+        tool: The tool's name.
+        call: The :class:`~litertlm.messages.ToolCall` that was being answered.
+        cause: What the handler raised.
+    """
+
+    def __init__(self, tool: str, call: Any, cause: BaseException) -> None:
+        super().__init__(f"Tool {tool!r} failed: {error_text(cause)}")
+        self.tool = tool
+        self.call = call
+        self.cause = cause
+        self.__cause__ = cause
+
+    def __reduce__(self) -> tuple[type[ToolError], tuple[Any, ...]]:
+        return (type(self), (self.tool, self.call, _portable(self.cause)))
+
+
+class ToolTimeout(ToolError, TimeoutError):
+    """A tool ran into its timeout; its handler may still be running in the background.
+
+    Attributes:
+        timeout: The limit in seconds.
+    """
+
+    def __init__(self, tool: str, call: Any, timeout: float) -> None:
+        super().__init__(tool, call, TimeoutError(f"no result within {timeout:g} s"))
+        self.timeout = timeout
+
+    def __reduce__(self) -> tuple[type[ToolTimeout], tuple[Any, ...]]:
+        return (type(self), (self.tool, self.call, self.timeout))
+
+
 class ChatBusy(LiteRTLMError, RuntimeError):
     """A second turn was started while one runs on the same chat."""
 
@@ -246,3 +286,22 @@ class EngineError(LiteRTLMError, RuntimeError):
         super().__init__(message, hint=hint)
         self.code = code
         self.log = log
+
+
+def error_text(error: BaseException) -> str:
+    """``Type: message``, or the type alone; never fails, whatever the error's ``__str__`` does."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    name = type(error).__name__
+    return f"{name}: {text}" if text else name
+
+
+def _portable(error: BaseException) -> BaseException:
+    """The error itself if it survives pickling, else one that says the same."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(error_text(error))
+    return error

@@ -41,7 +41,17 @@ ROOMS = (
 )
 
 # What must not be loaded before it is used.
-HEAVY = ("litertlm._native", "litert_lm", "PIL", "soundfile", "numpy", "soxr", "huggingface_hub", "pydantic")
+HEAVY = (
+    "litertlm._native",
+    "litert_lm",
+    "PIL",
+    "soundfile",
+    "numpy",
+    "soxr",
+    "huggingface_hub",
+    "pydantic",
+    "asyncio",
+)
 
 
 def modules() -> list[Path]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from litertlm.chat.compose import PartLike, in_order, text_message, tool_message, user_message
 from litertlm.chat.context import Context
@@ -16,7 +18,10 @@ from litertlm.chat.timeline import State, Timeline, first_state, state_at, state
 from litertlm.chat.turn import SLICE_SECONDS, ChatTurn
 from litertlm.errors import ChatBusy, ClosedError, MessageError, OptionError
 from litertlm.messages import Message, Reply, Text, ToolCall, ToolResult, Usage
-from litertlm.tools import CancelToken, ToolRun, Toolset
+from litertlm.tools import CancelToken, ToolRun, Toolset, ToolSettings
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 __all__ = ["Chat"]
 
@@ -64,6 +69,8 @@ class Chat:
         self._waits = waits
         self._closed = False
         self._closes = False
+        # Where async handlers run; None: on a loop of their own.
+        self.handlers_loop: AbstractEventLoop | None = None
         # Guards which turn runs.
         self._changed = threading.Condition()
         self._turn: ChatTurn | _Hold | None = None
@@ -351,7 +358,26 @@ class Chat:
             raise
 
     def _tool_run(self, settings: Settings, token: CancelToken) -> ToolRun | None:
-        raise NotImplementedError
+        """What makes the calls of one turn; None if no tool can be run."""
+        if not any(tool.handler for tool in self._toolset):
+            return None
+        timeout = settings.decoding.timeout
+        return ToolRun(
+            self._toolset,
+            ToolSettings(
+                max_concurrent=settings.max_concurrent_tools,
+                timeout=settings.tool_timeout,
+                max_result_tokens=settings.max_tool_result_tokens,
+                max_repeats=settings.max_tool_repeats,
+            ),
+            token=token,
+            chat=self,
+            deadline=None if timeout is None else time.monotonic() + timeout,
+            turn_timeout=timeout,
+            approve=settings.approve,
+            count_tokens=lambda text: len(self._timeline.engine.tokenize(text)),
+            loop=self.handlers_loop,
+        )
 
     def _check_honoured(self, settings: Settings) -> None:
         """Raises OptionError if something is asked for that the engine does not do."""

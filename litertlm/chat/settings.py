@@ -46,7 +46,7 @@ class SendOptions(TypedDict, total=False):
         approve: Asked before a tool runs.
         tool_timeout: Seconds for a tool that has no timeout of its own, > 0.
         max_tool_result_tokens: Cut what a tool returns after this many tokens, >= 16.
-        max_tool_repeats: The same call is not made more often than this in one turn, >= 1; 3 if nothing is
+        max_tool_repeats: The so-manieth equal call in one turn is not made any more, >= 2; 3 if nothing is
             said.
         signal: Stops the turn when it is cancelled; may be shared by several.
         on_event: Called with every event of the turn, in the thread that reads it.
@@ -136,7 +136,7 @@ def _check(said: dict[str, Any]) -> None:
     """Raises OptionError unless the options that are not the engine's are in range."""
     check_integer("max_tool_hops", said.get("max_tool_hops"), 0, 10_000)
     check_integer("max_concurrent_tools", said.get("max_concurrent_tools"), 1, 1_000)
-    check_integer("max_tool_repeats", said.get("max_tool_repeats"), 1, 10_000)
+    check_integer("max_tool_repeats", said.get("max_tool_repeats"), 2, 10_000)
     check_integer("max_tool_result_tokens", said.get("max_tool_result_tokens"), 16, 2**31 - 1)
     check_number("tool_timeout", said.get("tool_timeout"), 0.001, float("inf"))
     for name in ("answer_at_hop_limit", "return_tool_requests", "thinking"):

@@ -262,10 +262,13 @@ class ChatTurn:
     def _run_tools(self, calls: tuple[ToolCall, ...]) -> Generator[Event, None, Message | None]:
         """Make the calls; the message with their results, or None if they were put off."""
         assert self._tools is not None
+        happened: list[Event] = []
+        self._tools._on_event = happened.append
         try:
-            results = yield from self._tools.run(calls)
+            results = self._tools.run(calls)
         except ToolsPaused:
             return None
+        yield from happened
         self._check()
         return Message("tool", results)
 

@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Any, Literal
 
 from litertlm._engine.model import ModelFacts
-from litertlm._engine.seam import EngineInfo, Preface, Score
+from litertlm._engine.seam import EngineInfo, Preface
 from litertlm.errors import EngineError, MessageError, OptionError
+from litertlm.messages import Score
 from litertlm.options import Sampler, TurnOptions, check_integer
 from litertlm.testing.conversation import FakeConversation, check_options
 from litertlm.testing.machine import Entry, Machine, Settings
