@@ -137,14 +137,6 @@ class TurnFailed:
 
 
 Event: TypeAlias = (
-    TurnStarted
-    | ContextTrimmed
-    | HopStarted
-    | TextDelta
-    | ThinkingDelta
-    | ToolCallDelta
-    | HopEnded
-    | ToolEvent
-    | TurnEnded
-    | TurnFailed
+    "TurnStarted | ContextTrimmed | HopStarted | TextDelta | ThinkingDelta | ToolCallDelta | HopEnded "
+    "| ToolEvent | TurnEnded | TurnFailed"
 )

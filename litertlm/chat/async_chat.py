@@ -11,18 +11,21 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from litertlm import events
 from litertlm.chat.chat import Chat
 from litertlm.chat.compose import PartLike
 from litertlm.chat.context import Context
-from litertlm.chat.settings import SendOptions, Unpack
+from litertlm.chat.settings import SendOptions
 from litertlm.chat.stream import Stream, chunk_of
 from litertlm.errors import ClosedError
 from litertlm.events import Event
 from litertlm.messages import Chunk, Message, Reply, ToolCall, ToolResult, Usage
 from litertlm.tools import CancelToken
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["AsyncChat", "AsyncStream"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from litertlm.chat.compose import PartLike, in_order, text_message, tool_message, user_message
 from litertlm.chat.context import Context
 from litertlm.chat.overflow import OnOverflow
-from litertlm.chat.settings import SendOptions, Settings, Unpack
+from litertlm.chat.settings import SendOptions, Settings
 from litertlm.chat.stream import Stream
 from litertlm.chat.timeline import State, Timeline, first_state, state_at, state_before
 from litertlm.chat.turn import SLICE_SECONDS, ChatTurn
@@ -22,6 +22,8 @@ from litertlm.tools import CancelToken, ToolRun, Toolset, ToolSettings
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+
+    from typing_extensions import Unpack
 
 __all__ = ["Chat"]
 

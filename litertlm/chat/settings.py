@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 from litertlm.chat.output import OutputFormat, ResponseFormatLike, output_format
 from litertlm.errors import OptionError
@@ -12,10 +12,7 @@ from litertlm.events import Event
 from litertlm.options import Sampler, TurnOptions, check_integer, check_number, sampler_from
 from litertlm.tools import Approve, CancelToken
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-__all__ = ["SendOptions", "Settings", "Unpack"]
+__all__ = ["SendOptions", "Settings"]
 
 DEFAULT_TOOL_HOPS = 5
 DEFAULT_TOOL_REPEATS = 3
