@@ -9,7 +9,7 @@ import pytest
 
 from litertlm import Cancelled, ClosedError, ContextOverflow, DeadlineExceeded, EngineError, OptionError
 from litertlm._engine.model import KnowsItsModel
-from litertlm._engine.seam import Engine, Preface, ToolSpec
+from litertlm._engine.seam import Delta, Engine, Preface, ToolSpec, TurnEnd
 from litertlm.errors import MessageError, ModalityUnavailable
 from litertlm.messages import Audio, Image, Message, Text
 from litertlm.options import JsonSchema, Regex, Sampler, TurnOptions
@@ -174,7 +174,7 @@ def test_a_second_turn_of_the_same_conversation_is_a_bug(fake: FakeEngine) -> No
     conversation.close()
 
 
-def test_the_context_fills(client: object) -> None:
+def test_the_context_fills() -> None:
     """A prompt that does not fit is refused and changes nothing; a reply that does not is cut."""
     fake = FakeEngine(context=24)
     conversation = fake.open(Preface())
@@ -386,10 +386,10 @@ def test_completions_continue_a_text(fake: FakeEngine) -> None:
         fake.complete("word " * 3000, TurnOptions()).start()
 
 
-def _complete(fake: FakeEngine, prompt: str) -> tuple[list[object], object]:
+def _complete(fake: FakeEngine, prompt: str) -> tuple[list[Delta], TurnEnd]:
     turn = fake.complete(prompt, TurnOptions())
     turn.start()
-    return read(turn)  # type: ignore[return-value]
+    return read(turn)
 
 
 def test_scores_depend_on_every_token_and_what_is_before_it(fake: FakeEngine) -> None:
