@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from litertlm._engine.seam import Mark, Preface, ToolSpec
 from litertlm.errors import ClosedError, ModalityUnavailable, OptionError
@@ -79,9 +79,11 @@ class FakeConversation(Stage):
         """A turn that has not begun."""
         self._check("prepare")
         self._check_media(message)
-        check_options(options, self._machine.settings.options)
-        text, prompt = self._prompt(message, options)
         preface = self._preface
+        # Hiding tools from a model that has none asks for nothing.
+        asked = options if preface.tools else replace(options, tools=True)
+        check_options(asked, self._machine.settings.options)
+        text, prompt = self._prompt(message, options)
         tools: tuple[ToolSpec, ...] = preface.tools if options.tools else ()
         record = TurnRecord(
             conversation=self.number,

@@ -44,7 +44,8 @@ class FakeEngine:
         default: Replies when nothing is enqueued, instead of the default reply.
         context: Context length in tokens, >= 16.
         modalities: What a message may hold; ``"text"`` and any of ``"image"`` and ``"audio"``.
-        options: Names of the turn options that it supports; None: all. The others are refused.
+        options: Names of the turn options that it supports beside ``timeout``; None: all. The others are
+            refused.
         thinking: Whether the model has a thinking channel, for ``client.info``.
         image_tokens: Tokens that an image takes, >= 1.
         audio_tokens: Tokens that a recording takes, >= 1.
@@ -78,7 +79,7 @@ class FakeEngine:
         check_integer("audio_tokens", audio_tokens, 1, 2**31 - 1)
         if not (math.isfinite(patience) and patience > 0):
             raise OptionError(f"patience must be more than 0 seconds, not {patience}")
-        supported = OPTIONS if options is None else frozenset(options)
+        supported = OPTIONS if options is None else frozenset({"timeout", *options})
         if not supported <= OPTIONS:
             raise OptionError(
                 f"There are no turn options {', '.join(sorted(supported - OPTIONS))}",

@@ -372,7 +372,8 @@ class FakeTurn:
         prefill = self._reply.prefill
         decode = self._passed - prefill
         return Timings(
-            queued=self._queued,
+            # Only delays of the script count unless time is real: the same turn has the same timings.
+            queued=self._queued if self._machine.settings.real_time else 0.0,
             time_to_first_token=self._first,
             total=self._passed,
             prefill_tokens_per_second=prompt.tokens / prefill if prefill > 0 else 0.0,
