@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from litertlm.chat.compose import PartLike, in_order, text_message, tool_message, user_message
 from litertlm.chat.context import Context
+from litertlm.chat.gate import Gate
+from litertlm.chat.limits import Limits
 from litertlm.chat.overflow import OnOverflow
+from litertlm.chat.room import RoomKeeper
 from litertlm.chat.settings import SendOptions, Settings
 from litertlm.chat.stream import Stream
 from litertlm.chat.timeline import State, Timeline, first_state, state_at, state_before
-from litertlm.chat.turn import SLICE_SECONDS, ChatTurn
-from litertlm.errors import ChatBusy, ClosedError, MessageError, OptionError
+from litertlm.chat.turn import ChatTurn
+from litertlm.errors import MessageError, OptionError
 from litertlm.messages import Message, Reply, Text, ToolCall, ToolResult, Usage
 from litertlm.tools import CancelToken, ToolRun, Toolset, ToolSettings
 
@@ -68,14 +68,10 @@ class Chat:
         self._modalities = modalities
         self._limit = limit
         self._on_overflow = on_overflow
-        self._waits = waits
-        self._closed = False
+        self._gate = Gate(waits=waits)
         self._closes = False
         # Where async handlers run; None: on a loop of their own.
         self.handlers_loop: AbstractEventLoop | None = None
-        # Guards which turn runs.
-        self._changed = threading.Condition()
-        self._turn: ChatTurn | _Hold | None = None
 
     # -- what there is -----------------------------------------------------------------------------------
 
@@ -108,7 +104,7 @@ class Chat:
     @property
     def closed(self) -> bool:
         """Whether the chat is closed."""
-        return self._closed
+        return self._gate.closed
 
     def count(self, message: str | Iterable[PartLike]) -> int:
         """Tokens that sending ``message`` now would add to the context, its media and template included.
@@ -245,9 +241,9 @@ class Chat:
 
     def cancel(self) -> None:
         """Stop the turn in progress: its reader gets :class:`~litertlm.errors.Cancelled`. Any thread."""
-        turn = self._turn
-        if turn is not None:
-            turn.cancel()
+        guest = self._gate.guest
+        if guest is not None:
+            guest.cancel()
 
     # -- going back --------------------------------------------------------------------------------------
 
@@ -261,7 +257,7 @@ class Chat:
             MessageError: There are not as many turns.
             ChatBusy: A turn is running.
         """
-        with self._idle():
+        with self._gate.held():
             state = self._timeline.state
             target = state_before(state, turns)
             self._timeline.go_to(target)
@@ -274,7 +270,7 @@ class Chat:
         Raises:
             ChatBusy: A turn is running.
         """
-        with self._idle():
+        with self._gate.held():
             self._timeline.go_to(first_state(self._timeline.state))
 
     def fork(self) -> Chat:
@@ -283,7 +279,7 @@ class Chat:
         Raises:
             ChatBusy: A turn is running.
         """
-        with self._idle():
+        with self._gate.held():
             return Chat(
                 self._timeline.fork(),
                 self._settings,
@@ -291,22 +287,18 @@ class Chat:
                 modalities=self._modalities,
                 limit=self._limit,
                 on_overflow=self._on_overflow,
-                waits=self._waits,
+                waits=self._gate.waits,
             )
 
     def close(self) -> None:
         """Stop the turn in progress and free the KV cache. Idempotent."""
-        self._closed = True
-        turn = self._turn
-        if turn is not None:
-            turn.rollback()
+        self._gate.close()
         self._timeline.close()
 
     def close_when_idle(self) -> None:
         """Close after the turn in progress, or now if there is none."""
         self._closes = True
-        turn = self._turn
-        if turn is None or turn.over:
+        if self._gate.guest is None:
             self.close()
 
     def __enter__(self) -> Chat:
@@ -318,7 +310,7 @@ class Chat:
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"{self.token_count} of {self._limit or '?'} tokens"
+        state = "closed" if self.closed else f"{self.token_count} of {self._limit or '?'} tokens"
         return f"<Chat: {len(self.history)} messages, {state}>"
 
     # -- inside ------------------------------------------------------------------------------------------
@@ -339,31 +331,29 @@ class Chat:
     ) -> Stream:
         settings = self._settings.changed(options, caller)
         self._check_honoured(settings)
-        token = CancelToken(settings.signal)
+        limits = Limits(CancelToken(settings.signal), settings.decoding.timeout)
         turn = ChatTurn(
             self._timeline,
             settings,
             message,
             calls=calls,
-            tools=self._tool_run(settings, token),
+            tools=self._tool_run(settings, limits),
             base=base,
-            token=token,
-            limit=self._limit,
-            on_overflow=self._on_overflow,
+            limits=limits,
+            room=RoomKeeper(self._timeline, self._limit, self._on_overflow, limits),
             done=self._leave,
         )
         try:
-            self._enter(turn)
+            self._gate.enter(turn)
             return Stream(turn)
         except BaseException as error:
             turn.rollback(error)
             raise
 
-    def _tool_run(self, settings: Settings, token: CancelToken) -> ToolRun | None:
+    def _tool_run(self, settings: Settings, limits: Limits) -> ToolRun | None:
         """What makes the calls of one turn; None if no tool can be run."""
         if not any(tool.handler for tool in self._toolset):
             return None
-        timeout = settings.decoding.timeout
         return ToolRun(
             self._toolset,
             ToolSettings(
@@ -372,10 +362,10 @@ class Chat:
                 max_result_tokens=settings.max_tool_result_tokens,
                 max_repeats=settings.max_tool_repeats,
             ),
-            token=token,
+            token=limits.token,
             chat=self,
-            deadline=None if timeout is None else time.monotonic() + timeout,
-            turn_timeout=timeout,
+            deadline=limits.deadline,
+            turn_timeout=limits.timeout,
             approve=settings.approve,
             count_tokens=lambda text: len(self._timeline.engine.tokenize(text)),
             loop=self.handlers_loop,
@@ -392,62 +382,10 @@ class Chat:
                 hint=f"It can do: {', '.join(sorted(info.options))}.",
             )
 
-    @contextmanager
-    def _idle(self) -> Iterator[None]:
-        """Keep turns away for a short while."""
-        hold = _Hold()
-        try:
-            self._enter(hold)
-            yield
-        finally:
-            self._leave(hold)
-
-    def _enter(self, turn: ChatTurn | _Hold) -> None:
-        """Make ``turn`` the one that runs; wait for the one before it if that is wanted."""
-        while True:
-            with self._changed:
-                if self._closed:
-                    raise ClosedError("The chat is closed", hint="Open a new one with client.chat().")
-                before = self._turn
-                if before is None or before.over:
-                    self._turn = turn
-                    return
-                if not before.undoing:
-                    if not self._waits:
-                        raise ChatBusy(
-                            "Another turn is still running on this chat",
-                            hint="Read its stream to the end or close it, use a chat of its own, or open the "
-                            "chat with when_busy='wait'.",
-                        )
-                    turn.wait_for(self._changed)
-                    continue
-            # Undoing it was interrupted, or goes on in another thread: see it through first.
-            before.rollback()
-
-    def _leave(self, turn: ChatTurn | _Hold) -> None:
-        with self._changed:
-            if self._turn is turn:
-                self._turn = None
-            self._changed.notify_all()
+    def _leave(self, turn: ChatTurn) -> None:
+        self._gate.leave(turn)
         if self._closes:
             self.close()
-
-
-class _Hold:
-    """Stands in for a turn while a chat goes back or is forked."""
-
-    over = False
-    undoing = False
-
-    def wait_for(self, changed: threading.Condition) -> None:
-        """Wait a little for a turn to end."""
-        changed.wait(SLICE_SECONDS)
-
-    def cancel(self) -> None:
-        """It is over soon."""
-
-    def rollback(self) -> None:
-        """It is over soon."""
 
 
 def _read(stream: Stream) -> Reply:

@@ -11,26 +11,17 @@ from dataclasses import replace
 
 from litertlm import events
 from litertlm._engine.seam import Delta, Turn, TurnEnd
-from litertlm.chat.overflow import OnOverflow, Overflow, drop_oldest, summarize
+from litertlm.chat.limits import Limits
+from litertlm.chat.room import RoomKeeper
 from litertlm.chat.settings import Settings
 from litertlm.chat.timeline import State, Timeline
-from litertlm.errors import (
-    Cancelled,
-    ClosedError,
-    ContextOverflow,
-    DeadlineExceeded,
-    OptionError,
-    ToolHopsExceeded,
-)
+from litertlm.errors import Cancelled, ClosedError, DeadlineExceeded, ToolHopsExceeded
 from litertlm.events import Event
 from litertlm.messages import FinishReason, Hop, Message, Reply, Text, ToolCall, Usage
 from litertlm.options import TurnOptions
-from litertlm.tools import CancelToken, ToolRun, ToolsPaused
+from litertlm.tools import ToolRun, ToolsPaused
 
 __all__ = ["ChatTurn", "hop_of"]
-
-# Longest stay in the engine, so that a cancellation and a deadline are noticed even while it prefills.
-SLICE_SECONDS = 0.025
 
 
 class ChatTurn:
@@ -46,9 +37,8 @@ class ChatTurn:
         calls: Tool calls of the last reply, which are made first.
         tools: Makes the calls; None when there are no tools that can be run.
         base: The state that the turn starts from; None: the current one.
-        limit: Context length in tokens, if known.
-        on_overflow: What to do when a message does not fit.
-        token: Stops it.
+        limits: When it has to stop.
+        room: Makes room in the context.
         done: Called when the turn is over, one way or the other.
     """
 
@@ -61,9 +51,8 @@ class ChatTurn:
         calls: tuple[ToolCall, ...] = (),
         tools: ToolRun | None = None,
         base: State | None = None,
-        token: CancelToken,
-        limit: int | None,
-        on_overflow: OnOverflow = "error",
+        limits: Limits,
+        room: RoomKeeper,
         done: Callable[[ChatTurn], None],
     ) -> None:
         self._timeline = timeline
@@ -71,13 +60,9 @@ class ChatTurn:
         self._message = message
         self._calls = calls
         self._tools = tools
-        self._limit = limit
-        self._on_overflow = on_overflow
+        self._limits = limits
+        self._room = room
         self._done = done
-        self._started = time.monotonic()
-        timeout = settings.decoding.timeout
-        self._token = token
-        self._deadline = None if timeout is None else self._started + timeout
         self._base = base
         # Where the chat was when the turn began; None before that.
         self._undo_to: State | None = None
@@ -122,18 +107,13 @@ class ChatTurn:
             raise
         return event
 
-    def wait_for(self, changed: threading.Condition) -> None:
-        """Wait a little for another turn to end.
-
-        Raises:
-            Cancelled, DeadlineExceeded: It is time to stop.
-        """
-        self._check()
-        changed.wait(self._slice())
+    def check(self) -> None:
+        """Raises Cancelled or DeadlineExceeded if it is time to stop."""
+        self._limits.check()
 
     def cancel(self) -> None:
         """Stop it: its reader gets Cancelled. Any thread, any time."""
-        self._token.cancel()
+        self._limits.token.cancel()
         native = self._native
         if native is not None:
             native.cancel()
@@ -141,7 +121,7 @@ class ChatTurn:
     def rollback(self, error: BaseException | None = None) -> None:
         """Undo the turn, unless it was kept. May be repeated when it was interrupted; any thread."""
         self.undoing = True
-        self._token.cancel()
+        self._limits.token.cancel()
         with self._settling:
             if self._over:
                 return
@@ -158,7 +138,7 @@ class ChatTurn:
 
     def _finish(self) -> None:
         self._over = True
-        self._token.detach()
+        self._limits.token.detach()
         self._done(self)
 
     def _tell(self, event: Event) -> None:
@@ -233,18 +213,18 @@ class ChatTurn:
         self, message: Message, options: TurnOptions, *, shown: bool
     ) -> Generator[Event, None, Hop]:
         """One generation; ``shown`` tells whether its text is part of the answer for certain."""
-        self._check()
-        native = self._timeline.prepare(message, replace(options, timeout=self._left()))
+        self._limits.check()
+        native = self._timeline.prepare(message, replace(options, timeout=self._limits.left))
         self._native = native
-        self._check()
+        self._limits.check()
         try:
             native.start()
         except DeadlineExceeded:
-            raise self._too_late() from None
+            raise self._limits.too_late() from None
         yield events.HopStarted(len(self._hops), message)
         said: list[Delta] = []
         while native.end is None:
-            for delta in native.take(self._slice()):
+            for delta in native.take(self._limits.slice):
                 said.append(delta)
                 if delta.thinking:
                     yield events.ThinkingDelta(delta.thinking)
@@ -252,7 +232,7 @@ class ChatTurn:
                     yield events.TextDelta(delta.text)
                 if delta.tool_calls:
                     yield events.ToolCallDelta(delta.tool_calls)
-            self._check()
+            self._limits.check()
         if native.end.error is not None:
             raise native.end.error
         native.close()
@@ -269,7 +249,7 @@ class ChatTurn:
         except ToolsPaused:
             return None
         yield from happened
-        self._check()
+        self._limits.check()
         return Message("tool", results)
 
     def _may_run(self, calls: tuple[ToolCall, ...]) -> bool:
@@ -281,53 +261,16 @@ class ChatTurn:
 
     def _make_room(self, message: Message) -> Iterator[Event]:
         """Take earlier messages out of the context if ``message`` does not fit."""
-        if self._limit is None:
-            return
-        used, needed = self._timeline.token_count, self._timeline.count(message)
-        # One token must be left for the answer.
-        if used + needed < self._limit:
-            return
         so_far = self._earlier + self._said
-        kept = self._trimmed(Overflow(so_far, message, used, needed, self._limit))
+        overflow = self._room.overflow(so_far, message)
+        if overflow is None:
+            return
+        kept = self._room.trimmed(overflow)
         self._timeline.replace(kept)
         self._earlier, self._said = kept, ()
-        dropped = tuple(old for old in so_far if not any(old is one for one in kept))
-        yield events.ContextTrimmed(dropped, self._limit)
-
-    def _trimmed(self, overflow: Overflow) -> tuple[Message, ...]:
-        """What is left of the history by the chat's policy."""
-
-        def measure(history: tuple[Message, ...]) -> int:
-            self._check()
-            return self._timeline.measure(history, overflow.message)
-
-        if self._on_overflow == "error":
-            raise ContextOverflow(overflow.used, overflow.needed, overflow.limit)
-        if self._on_overflow == "drop_oldest":
-            return drop_oldest(overflow, measure)
-        if self._on_overflow == "summarize":
-            return summarize(overflow, measure, self._ask_aside)
-        kept = tuple(self._on_overflow(overflow))
-        if not all(isinstance(message, Message) for message in kept):
-            raise OptionError("on_overflow must return messages")
-        if measure(kept) >= overflow.limit:
-            raise ContextOverflow(overflow.used, overflow.needed, overflow.limit)
-        return kept
-
-    def _ask_aside(self, history: tuple[Message, ...], message: Message) -> str:
-        """The model's answer to a message after a history, in a conversation of its own."""
-        with self._timeline.aside(history) as conversation:
-            native = conversation.prepare(message, TurnOptions(timeout=self._left(), tools=False))
-            self._native = native
-            native.start()
-            said: list[Delta] = []
-            while native.end is None:
-                said += native.take(self._slice())
-                self._check()
-            native.close()
-            if native.end.error is not None:
-                raise native.end.error
-            return "".join(delta.text for delta in said).strip()
+        stayed = {id(one) for one in kept}
+        dropped = tuple(one for one in so_far if id(one) not in stayed)
+        yield events.ContextTrimmed(dropped, overflow.limit)
 
     def _conclude(self, base: State, pending: tuple[ToolCall, ...]) -> Event:
         """Keep the turn."""
@@ -363,7 +306,7 @@ class ChatTurn:
                 timings,
                 queued=sum(hop.timings.queued for hop in hops),
                 time_to_first_token=hops[0].timings.time_to_first_token,
-                total=time.monotonic() - self._started,
+                total=time.monotonic() - self._limits.started,
             )
         calls = last.tool_calls if pending is None else pending
         return Reply(
@@ -376,24 +319,6 @@ class ChatTurn:
             hops=hops,
             raw="\n".join(self._raw),
         )
-
-    # -- time --------------------------------------------------------------------------------------------
-
-    def _check(self) -> None:
-        """Raises Cancelled or DeadlineExceeded if it is time to stop."""
-        self._token.raise_if_cancelled()
-        if self._left() == 0:
-            raise self._too_late()
-
-    def _left(self) -> float | None:
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-
-    def _slice(self) -> float:
-        left = self._left()
-        return SLICE_SECONDS if left is None else min(left, SLICE_SECONDS)
-
-    def _too_late(self) -> DeadlineExceeded:
-        return DeadlineExceeded(self._settings.decoding.timeout or 0.0)
 
 
 def hop_of(said: list[Delta], end: TurnEnd) -> Hop:
