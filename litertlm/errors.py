@@ -28,7 +28,6 @@ Every message says what is wrong; where something can be done about it, ``hint``
 from __future__ import annotations
 
 import os
-import pickle
 from typing import Any
 
 __all__ = [
@@ -251,6 +250,8 @@ def error_text(error: BaseException) -> str:
 
 def _portable(error: BaseException) -> BaseException:
     """The error itself if it survives pickling, else one that says the same."""
+    import pickle
+
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

@@ -1,6 +1,7 @@
 """From a function's signature to the JSON schema of its arguments, and to the check of them.
 
-The one importer of pydantic that declarations need; imported when the first function becomes a tool.
+The one importer of pydantic (and of typing_extensions, which comes with it) that declarations need; imported
+when the first function becomes a tool.
 """
 
 from __future__ import annotations
