@@ -73,9 +73,12 @@ class Tool:
         check_number(f"timeout of tool {self.name}", self.timeout, 0.0, float("inf"))
         if self.timeout == 0:
             raise OptionError(f"timeout of tool {self.name} must be more than 0 seconds")
-        if has_references(self.parameters):
-            flat = inline_references(self.parameters, where=f"tool {self.name!r}")
-            object.__setattr__(self, "parameters", flat)
+        try:
+            if has_references(self.parameters):
+                flat = inline_references(self.parameters, where=f"tool {self.name!r}")
+                object.__setattr__(self, "parameters", flat)
+        except RecursionError:
+            raise OptionError(f"The schema of tool {self.name} is nested too deep") from None
         self._check_handler()
 
     def __deepcopy__(self, memo: object) -> Tool:

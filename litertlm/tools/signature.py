@@ -54,7 +54,7 @@ class Signature:
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         plain = plain_function(function)
         hints = _hints(plain, name)
-        docstring = parse_docstring(inspect.getdoc(plain))
+        docstring = parse_docstring(inspect.getdoc(function if inspect.isclass(function) else plain))
         self.description = docstring.description
         self.context: str | None = None
         self._fields: dict[str, FieldInfo] = {}

@@ -382,6 +382,47 @@ def test_references_in_a_written_schema_are_inlined() -> None:
     }
 
 
+def test_schemas_beyond_reason_are_refused() -> None:
+    """Nested without end, or growing without end once references are written out."""
+    deep: dict[str, Any] = {"type": "object"}
+    for _ in range(5000):
+        deep = {"type": "object", "properties": {"a": deep}}
+    with pytest.raises(OptionError, match="deep"):
+        Tool("f", "", deep)
+    doubling = {
+        f"L{level}": {
+            "type": "object",
+            "properties": {side: {"$ref": f"#/$defs/L{level + 1}"} for side in ("left", "right")},
+        }
+        for level in range(40)
+    }
+    doubling["L40"] = {"type": "object"}
+    with pytest.raises(OptionError, match="parts"):
+        Tool("f", "", {"type": "object", "properties": {"a": {"$ref": "#/$defs/L0"}}, "$defs": doubling})
+
+
+def test_a_class_is_described_by_its_own_docstring() -> None:
+    """Making one of it is what calling it does."""
+    made = Tool.from_function(Ticket)
+    assert (made.name, made.description) == ("Ticket", "A thing to be done.")
+    assert made.parameters["properties"] == {
+        "title": {"type": "string", "description": "In a few words."},
+        "urgent": {"type": "boolean", "default": False},
+    }
+
+
+class Ticket:
+    """A thing to be done.
+
+    Args:
+        title: In a few words.
+    """
+
+    def __init__(self, title: str, urgent: bool = False) -> None:
+        self.title = title
+        self.urgent = urgent
+
+
 def test_a_handler_must_take_what_its_schema_declares() -> None:
     """By keyword."""
     schema = {"type": "object", "properties": {"city": {"type": "string"}}}

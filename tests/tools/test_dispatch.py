@@ -368,6 +368,21 @@ except ToolTimeout:
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "left", "")
 
 
+def test_a_written_tool_needs_nothing_heavy() -> None:
+    """Pydantic is for functions, asyncio for coroutines."""
+    program = """
+import sys
+from litertlm import Tool, ToolCall
+from litertlm.tools import ToolRun, Toolset
+schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+turn = ToolRun(Toolset([Tool("f", "", schema, lambda n: {"n": n})]))
+print(turn.run([ToolCall("1", "f", {"n": "3"})])[0].result)
+print([name for name in ("pydantic", "asyncio", "numpy") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split("\n")[:2] == ["{'n': 3}", "[]"], done.stderr
+
+
 def test_a_handler_may_run_tools_of_its_own() -> None:
     """As one that sends to another chat does."""
     inner = turn(handler("inner", lambda: "deep"))
