@@ -15,7 +15,7 @@ from litertlm.tools.events import (
 )
 from litertlm.tools.plan import Approve
 from litertlm.tools.settings import ToolSettings
-from litertlm.tools.toolset import Toolset
+from litertlm.tools.toolset import ToolLike, Toolset
 
 __all__ = [
     "Allow",
@@ -33,6 +33,7 @@ __all__ = [
     "ToolEnded",
     "ToolEvent",
     "ToolFailed",
+    "ToolLike",
     "ToolRun",
     "ToolSettings",
     "ToolStarted",

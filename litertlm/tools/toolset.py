@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from litertlm.errors import OptionError
 from litertlm.messages import ToolCall
 from litertlm.tools.arguments import BadArgumentsError, clean_arguments
 from litertlm.tools.declare import FunctionTool, Tool
 
-__all__ = ["Toolset"]
+__all__ = ["ToolLike", "Toolset"]
+
+ToolLike: TypeAlias = Tool | Callable[..., Any]
+"""A tool; a plain function becomes one."""
 
 
 class Toolset:
@@ -25,7 +28,7 @@ class Toolset:
         OptionError: Two share a name, or one of them is no tool.
     """
 
-    def __init__(self, tools: Iterable[Tool | Callable[..., Any]] = ()) -> None:
+    def __init__(self, tools: Iterable[ToolLike] = ()) -> None:
         by_name: dict[str, Tool] = {}
         for tool in tools:
             declared = _declared(tool)
