@@ -30,11 +30,15 @@ Every message says what is wrong; where something can be done about it, ``hint``
 from __future__ import annotations
 
 import os
+<<<<<<< HEAD
 import pickle
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from litertlm.messages import Reply
+=======
+from typing import Any
+>>>>>>> tools
 
 __all__ = [
     "BackendUnavailable",
@@ -300,6 +304,8 @@ def error_text(error: BaseException) -> str:
 
 def _portable(error: BaseException) -> BaseException:
     """The error itself if it survives pickling, else one that says the same."""
+    import pickle
+
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

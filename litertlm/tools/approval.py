@@ -41,9 +41,9 @@ class Pause:
     message: str = ""
 
 
-Decision: TypeAlias = "Allow | Deny | Pause"
+Decision: TypeAlias = Allow | Deny | Pause
 
-Approval: TypeAlias = "Decision | bool"
+Approval: TypeAlias = Allow | Deny | Pause | bool
 """``True`` is :class:`Allow`, ``False`` is :class:`Deny`."""
 
 

@@ -30,15 +30,12 @@ from litertlm.tools.events import (
 )
 from litertlm.tools.plan import Plan, Repeats
 from litertlm.tools.settings import ToolSettings
-from litertlm.tools.work import Outcome, start_handler
+from litertlm.tools.work import LONGEST_WAIT, Outcome, start_handler
 
 __all__ = ["Batch"]
 
-# Waiting is done in pieces, so that Ctrl-C is noticed on every system.
-LONGEST_WAIT = 0.1
 
-
-class Turn(Protocol):
+class _Turn(Protocol):
     """What a batch needs of the turn that it belongs to."""
 
     settings: ToolSettings
@@ -79,7 +76,7 @@ class _Running:
 class Batch:
     """Answers planned calls, once."""
 
-    def __init__(self, turn: Turn, plans: Sequence[Plan]) -> None:
+    def __init__(self, turn: _Turn, plans: Sequence[Plan]) -> None:
         self._turn = turn
         self._plans = tuple(plans)
         self._calls = tuple(plan.call for plan in plans)
@@ -131,17 +128,18 @@ class Batch:
         tool = plan.tool
         if plan.repeated:
             answer = self._turn.repeats.answer(plan)
-            self._fail(plan, 0.0, answer["error"], answer)
+            self._fail(plan, 0.0, answer.pop("error"), **answer)
         elif plan.refusal is not None or tool is None or tool.handler is None or plan.arguments is None:
-            self._fail(plan, 0.0, plan.refusal or "", {"error": plan.refusal})
+            self._fail(plan, 0.0, plan.refusal or "")
         else:
             self._emit(ToolStarted(plan.call))
             timeout = self._turn.settings.timeout if tool.timeout is None else tool.timeout
             running = _Running(plan, tool, CancelToken(self._token), time.monotonic(), timeout)
             self._running[plan.index] = running
             arguments = dict(plan.arguments)
-            if tool.context is not None:
-                arguments[tool.context] = self._context(running)
+            context = tool.context
+            if context is not None:
+                arguments[context] = self._context(running)
             start_handler(
                 partial(tool.handler, **arguments),
                 index=plan.index,
@@ -201,13 +199,15 @@ class Batch:
     def _apply_policy(self, running: _Running, seconds: float, error: ToolError) -> None:
         words = error_text(error.cause)
         if running.tool.on_error == "inform":
-            self._fail(running.plan, seconds, words, {"error": words})
+            self._fail(running.plan, seconds, words)
         else:
             self._emit(ToolFailed(running.plan.call, seconds, words))
             raise error
 
-    def _fail(self, plan: Plan, seconds: float, words: str, told: dict[str, Any]) -> None:
-        result = self._results[plan.index] = self._turn.answer(plan, told)
+    def _fail(self, plan: Plan, seconds: float, words: str, **more: Any) -> None:
+        # Half characters, as in the names of odd files, cannot be told.
+        words = words.encode("utf-8", "backslashreplace").decode()
+        result = self._results[plan.index] = self._turn.answer(plan, {"error": words, **more})
         self._emit(ToolFailed(plan.call, seconds, words, result))
 
     def _emit(self, event: ToolEvent) -> None:

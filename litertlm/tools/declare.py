@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, get_args, overload
 
 from litertlm.errors import OptionError
@@ -71,10 +73,16 @@ class Tool:
         check_number(f"timeout of tool {self.name}", self.timeout, 0.0, float("inf"))
         if self.timeout == 0:
             raise OptionError(f"timeout of tool {self.name} must be more than 0 seconds")
-        if has_references(self.parameters):
-            flat = inline_references(self.parameters, where=f"tool {self.name!r}")
-            object.__setattr__(self, "parameters", flat)
+        try:
+            if has_references(self.parameters):
+                flat = inline_references(self.parameters, where=f"tool {self.name!r}")
+                object.__setattr__(self, "parameters", flat)
+        except RecursionError:
+            raise OptionError(f"The schema of tool {self.name} is nested too deep") from None
         self._check_handler()
+
+    def __deepcopy__(self, memo: object) -> Tool:
+        return self
 
     @property
     def reader(self) -> ArgumentReader:
@@ -173,6 +181,16 @@ class FunctionTool(Tool, Generic[P, R]):
     def _check_handler(self) -> None:
         """The schema is made from the function, so they fit."""
 
+    def __reduce__(self) -> Any:
+        # By name where the decorated function stands under its own name; else it is made again.
+        try:
+            found = attrgetter(self.__qualname__)(sys.modules[self.__module__])  # type: ignore[attr-defined]
+        except (AttributeError, KeyError):
+            found = None
+        if found is self:
+            return self.__qualname__
+        return (_remade, (self.handler, self.name, self.description, self.on_error, self.timeout))
+
     # As functions do: equal to itself, and good as a key.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -212,6 +230,12 @@ def tool(
         return FunctionTool(function, name=name, description=description, on_error=on_error, timeout=timeout)
 
     return declare if function is None else declare(function)
+
+
+def _remade(
+    function: Callable[..., Any], name: str, description: str, on_error: OnError, timeout: float | None
+) -> FunctionTool[..., Any]:
+    return FunctionTool(function, name=name, description=description, on_error=on_error, timeout=timeout)
 
 
 def _name_of(function: Callable[..., Any]) -> str:

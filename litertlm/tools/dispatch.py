@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from litertlm.errors import Cancelled, DeadlineExceeded, OptionError
+from litertlm.errors import DeadlineExceeded, OptionError
 from litertlm.messages import ToolCall, ToolResult
 from litertlm.tools.approval import Approval, Decision, decision_from
 from litertlm.tools.batch import Batch
@@ -18,7 +20,7 @@ from litertlm.tools.plan import Approve, Plan, Repeats, decide, plan_calls
 from litertlm.tools.results import cap
 from litertlm.tools.settings import ToolSettings
 from litertlm.tools.toolset import Toolset
-from litertlm.tools.work import finish_awaitable
+from litertlm.tools.work import LONGEST_WAIT, Outcome, start_handler
 
 if TYPE_CHECKING:
     import asyncio
@@ -140,13 +142,37 @@ class ToolRun:
         self.check()
         assert self._approve is not None
         answer: Any = self._approve(call, tool)
-        if inspect.isawaitable(answer):
-            try:
-                answer = finish_awaitable(answer, self.token, self.loop)
-            except Cancelled:
-                self.token.raise_if_cancelled()
-                raise
-        return decision_from(answer)
+        return decision_from(self._awaited(answer) if inspect.isawaitable(answer) else answer)
+
+    def _awaited(self, answer: Any) -> Any:
+        """What an async approval says; it runs where async handlers do."""
+        token = CancelToken(self.token)
+        outcomes: SimpleQueue[Outcome | None] = SimpleQueue()
+        token.add_callback(lambda: outcomes.put(None))
+        start_handler(
+            lambda: answer,
+            index=0,
+            name="approval",
+            token=token,
+            loop=self.loop,
+            outcomes=outcomes,
+            convert=lambda said: said,
+        )
+        try:
+            while True:
+                outcome = None
+                with suppress(Empty):
+                    outcome = outcomes.get(timeout=LONGEST_WAIT)
+                self.check()
+                if outcome is not None:
+                    if outcome.error is not None:
+                        raise outcome.error
+                    return outcome.value
+        except BaseException:
+            token.cancel("the approval is not waited for any more")
+            raise
+        finally:
+            token.detach()
 
     def _refuse_own_loop(self) -> None:
         if self.loop is None:

@@ -72,4 +72,4 @@ class ToolBatchEnded:
     error: BaseException | None = None
 
 
-ToolEvent: TypeAlias = "ToolBatchStarted | ToolStarted | ToolEnded | ToolFailed | ToolBatchEnded"
+ToolEvent: TypeAlias = ToolBatchStarted | ToolStarted | ToolEnded | ToolFailed | ToolBatchEnded

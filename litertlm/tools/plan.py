@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -15,7 +15,7 @@ from litertlm.tools.toolset import Toolset
 
 __all__ = ["Approve", "Plan", "Repeats", "decide", "plan_calls"]
 
-Approve: TypeAlias = Callable[[ToolCall, Tool], Approval]
+Approve: TypeAlias = Callable[[ToolCall, Tool], Approval | Awaitable[Approval]]
 
 Key: TypeAlias = tuple[str, str]
 

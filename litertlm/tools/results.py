@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from enum import Enum
+from os import PathLike, fspath
 from typing import Any
 
 __all__ = ["BadResultError", "cap", "jsonable", "text_of"]
@@ -55,6 +56,8 @@ def _plain(value: Any, where: str, parents: tuple[int, ...]) -> Any:
         return _finite(float(value), where)
     if isinstance(value, bytes | bytearray | memoryview):
         raise BadResultError(f"{where} is {type(value).__name__}; give back text, or base64 of it")
+    if isinstance(value, PathLike):
+        return _plain(fspath(value), where, parents)
     if id(value) in parents:
         raise BadResultError(f"{where} contains itself")
     if len(parents) >= MOST_LEVELS:

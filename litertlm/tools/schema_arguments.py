@@ -1,8 +1,8 @@
 """Arguments checked against a JSON schema that the application wrote.
 
-Types, ``enum``, ``required``, bounds and the structure of objects and arrays are checked, and values converted
-leniently: 3.0 and "3" are 3 where an integer is wanted. What a schema can say beyond that is the handler's to
-check.
+Types, ``enum``, ``required``, bounds and the structure of objects and arrays are checked, and values are
+converted leniently: 3.0 and "3" are 3 where an integer is wanted. What a schema can say beyond that is the
+handler's to check.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """From a function's signature to the JSON schema of its arguments, and to the check of them.
 
-The one importer of pydantic that declarations need; imported when the first function becomes a tool.
+The one importer of pydantic (and of typing_extensions, which comes with it) that declarations need; imported
+when the first function becomes a tool.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Signature:
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         plain = plain_function(function)
         hints = _hints(plain, name)
-        docstring = parse_docstring(inspect.getdoc(plain))
+        docstring = parse_docstring(inspect.getdoc(function if inspect.isclass(function) else plain))
         self.description = docstring.description
         self.context: str | None = None
         self._fields: dict[str, FieldInfo] = {}

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+<<<<<<< HEAD
+=======
+from contextlib import suppress
+from dataclasses import replace
+>>>>>>> tools
 from typing import Any, TypeAlias
 
 from litertlm.errors import OptionError
 from litertlm.messages import ToolCall
+from litertlm.tools.arguments import BadArgumentsError, clean_arguments
 from litertlm.tools.declare import FunctionTool, Tool
 
 __all__ = ["ToolLike", "Toolset"]
@@ -49,6 +55,21 @@ class Toolset:
         """Whether every call names a tool with a handler; False for no calls."""
         tools = [self._tools.get(call.name) for call in calls]
         return bool(tools) and all(tool is not None and tool.handler is not None for tool in tools)
+
+    def clean(self, calls: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
+        """The calls with their arguments in plain form, for an application that runs them itself.
+
+        The model's quote marks are stripped, objects passed as JSON text are parsed where the tool wants one.
+        What cannot be read as an object, or belongs to no tool, is left as it is.
+        """
+        cleaned = []
+        for call in calls:
+            tool = self._tools.get(call.name)
+            if tool is not None:
+                with suppress(BadArgumentsError):
+                    call = replace(call, arguments=clean_arguments(call.arguments, tool.parameters))
+            cleaned.append(call)
+        return tuple(cleaned)
 
     def __iter__(self) -> Iterator[Tool]:
         return iter(self._tools.values())

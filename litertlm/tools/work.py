@@ -22,7 +22,10 @@ from litertlm.tools.results import jsonable
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Outcome", "finish_awaitable", "start_handler"]
+__all__ = ["LONGEST_WAIT", "Outcome", "start_handler"]
+
+# Seconds. Waiting is done in pieces, so that Ctrl-C is noticed on every system.
+LONGEST_WAIT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ def start_handler(
     token: CancelToken,
     loop: asyncio.AbstractEventLoop | None,
     outcomes: SimpleQueue[Outcome | None],
+    convert: Callable[[Any], Any] = jsonable,
 ) -> None:
     """Begin a handler; its outcome is put into ``outcomes``.
 
@@ -62,8 +66,8 @@ def start_handler(
         try:
             value = handler()
             if inspect.isawaitable(value):
-                value = finish_awaitable(value, token, loop)
-            value = jsonable(value)
+                value = _finish(value, token, loop)
+            value = convert(value)
         except BaseException as raised:  # also SystemExit: whoever waits has to know
             value, error = None, raised
         outcomes.put(Outcome(index, time.monotonic(), value, error))
@@ -72,9 +76,7 @@ def start_handler(
     threading.Thread(target=context.run, args=(work,), name=f"litertlm-tool-{name}", daemon=True).start()
 
 
-def finish_awaitable(
-    awaitable: Awaitable[Any], token: CancelToken, loop: asyncio.AbstractEventLoop | None
-) -> Any:
+def _finish(awaitable: Awaitable[Any], token: CancelToken, loop: asyncio.AbstractEventLoop | None) -> Any:
     """Wait for an awaitable, on ``loop`` (running in another thread) or on a loop of its own.
 
     Raises:
@@ -105,7 +107,7 @@ def finish_awaitable(
     except (asyncio.CancelledError, concurrent.futures.CancelledError):
         raise Cancelled(token.reason or "The handler was cancelled") from None
     finally:
-        # Neither may be left over if the loop would not take them.
-        coroutine.close()
-        if inspect.iscoroutine(awaitable) and inspect.getcoroutinestate(awaitable) == inspect.CORO_CREATED:
-            awaitable.close()
+        # What a loop would not take must not be left over.
+        for left in (coroutine, awaitable):
+            if inspect.iscoroutine(left) and inspect.getcoroutinestate(left) == inspect.CORO_CREATED:
+                left.close()
