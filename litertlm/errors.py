@@ -30,15 +30,10 @@ Every message says what is wrong; where something can be done about it, ``hint``
 from __future__ import annotations
 
 import os
-<<<<<<< HEAD
-import pickle
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from litertlm.messages import Reply
-=======
-from typing import Any
->>>>>>> tools
 
 __all__ = [
     "BackendUnavailable",

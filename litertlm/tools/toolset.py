@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-<<<<<<< HEAD
-=======
 from contextlib import suppress
 from dataclasses import replace
->>>>>>> tools
 from typing import Any, TypeAlias
 
 from litertlm.errors import OptionError
