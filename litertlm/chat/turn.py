@@ -242,13 +242,10 @@ class ChatTurn:
     def _run_tools(self, calls: tuple[ToolCall, ...]) -> Generator[Event, None, Message | None]:
         """Make the calls; the message with their results, or None if they were put off."""
         assert self._tools is not None
-        happened: list[Event] = []
-        self._tools._on_event = happened.append
         try:
-            results = self._tools.run(calls)
+            results = yield from self._tools.steps(calls)
         except ToolsPaused:
             return None
-        yield from happened
         self._limits.check()
         return Message("tool", results)
 
