@@ -52,7 +52,7 @@ _END_64 = b"PK\x06\x07"
 _END_64_SIZE = 20
 _ENCRYPTED = 0x1
 _MEDIUM = re.compile(re.escape(FOLDER) + "[0-9a-f]{64}")
-_DAMAGED = "The file is damaged: take a copy of it."
+_DAMAGED = "The file is damaged; use another copy of it."
 
 
 def program() -> str:

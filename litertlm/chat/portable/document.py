@@ -48,7 +48,6 @@ def document_of(record: ChatRecord, keep: Keep, writer: str) -> dict[str, Any]:
     Raises:
         ChatFileError: Something in the record cannot be stored.
     """
-    check_json(record.settings, "settings")
     return {
         "created": _time(record.created, "created"),
         "format": FORMAT,
@@ -56,7 +55,7 @@ def document_of(record: ChatRecord, keep: Keep, writer: str) -> dict[str, Any]:
         "minor": MINOR,
         "model": _texts(record.model, "model"),
         "saved": _time(record.saved, "saved"),
-        "settings": record.settings,
+        "settings": _mapping(record.settings, "settings"),
         "token_count": _count(record.token_count, "token_count"),
         "tools": [_tool(tool, f"tools[{i}]") for i, tool in enumerate(record.tools)],
         "turns": _turns(
