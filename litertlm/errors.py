@@ -5,6 +5,8 @@
     LiteRTLMError
     ├── ModelFileError (ValueError)          the model file is damaged, or not a model
     │   └── ModelNotFoundError (FileNotFoundError)
+    ├── ChatFileError (ValueError)           the chat file is damaged, newer, or cannot be written
+    │   └── ChatFileNotFoundError (FileNotFoundError)
     ├── EngineLibraryError (ImportError)     the engine library is missing or does not fit
     ├── BackendUnavailable (RuntimeError)    this machine or library cannot run that backend
     ├── ModalityUnavailable (ValueError)     the model, or this client, takes no images or no audio
@@ -39,6 +41,8 @@ __all__ = [
     "BackendUnavailable",
     "Cancelled",
     "ChatBusy",
+    "ChatFileError",
+    "ChatFileNotFoundError",
     "ClosedError",
     "ContextOverflow",
     "DeadlineExceeded",
@@ -100,6 +104,29 @@ class ModelFileError(LiteRTLMError, ValueError):
 
 class ModelNotFoundError(ModelFileError, FileNotFoundError):
     """There is no model file of that name."""
+
+
+class ChatFileError(LiteRTLMError, ValueError):
+    """A chat file is damaged, of a newer format or no chat file, or a chat cannot be written to one.
+
+    Attributes:
+        path: The file, "" when there is none.
+        place: Where in the chat, for example ``"history[3].parts[0].text"``; "" when it is the whole file.
+        problem: What is wrong there; a sentence that goes on from the place: ``"is not a text"``.
+    """
+
+    def __init__(
+        self, problem: str, *, path: str | os.PathLike[str] = "", place: str = "", hint: str = ""
+    ) -> None:
+        self.path = os.fspath(path)
+        self.place = place
+        self.problem = problem
+        sentence = f"{place} {problem}" if place else problem
+        super().__init__(f"{self.path}: {sentence}" if self.path else sentence, hint=hint)
+
+
+class ChatFileNotFoundError(ChatFileError, FileNotFoundError):
+    """There is no chat file of that name."""
 
 
 class EngineLibraryError(LiteRTLMError, ImportError):
