@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -73,6 +74,8 @@ def load_engine(
             sampler=_model_sampler(description),
             supports_thinking=description.supports_thinking,
             supports_tools=description.supports_tools,
+            chat_template=description.chat_template,
+            digest=_digest(description),
         )
         engine = LiteRtEngine(
             load_library(lib),
@@ -91,6 +94,12 @@ def load_engine(
             ),
         )
     return engine, facts
+
+
+def _digest(description: ModelDescription) -> str:
+    """A hash of what the file says about itself; the weights are not read for it."""
+    said = (description.size, description.model_type, dict(description.properties), description.sections)
+    return hashlib.sha256(repr(said).encode()).hexdigest()
 
 
 def _encoder_backend(

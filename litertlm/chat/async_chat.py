@@ -1,12 +1,13 @@
 """Chats for asyncio: the same conversation, and a loop that is never blocked.
 
-A turn runs in a thread of its own, which lives as long as the turn; its events come to the loop one by one. So
-everything that is true of :class:`~litertlm.Chat` is true here, and nothing is written twice.
+A turn runs in a thread of its own, which lives as long as the turn; its events come to the loop one by one.
+So everything that is true of :class:`~litertlm.Chat` is true here, and nothing is written twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
@@ -26,6 +27,8 @@ from litertlm.tools import CancelToken
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from litertlm.chat.portable import ChatRecord
 
 __all__ = ["AsyncChat", "AsyncStream"]
 
@@ -60,7 +63,7 @@ class AsyncStream:
         return self._reply
 
     async def events(self) -> AsyncIterator[Event]:
-        """Everything that happens in the turn, see :mod:`litertlm.events`; instead of iterating over chunks."""
+        """Everything that happens in the turn, instead of chunks; see :mod:`litertlm.events`."""
         while (event := await self._next_event()) is not None:
             yield event
 
@@ -261,6 +264,14 @@ class AsyncChat:
     async def fork(self) -> AsyncChat:
         """An independent chat that goes on from here."""
         return AsyncChat(await asyncio.to_thread(self._chat.fork))
+
+    async def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the chat to a file."""
+        await asyncio.to_thread(self._chat.save, path)
+
+    async def record(self) -> ChatRecord:
+        """The chat as a value."""
+        return await asyncio.to_thread(self._chat.record)
 
     async def aclose(self) -> None:
         """Stop the turn in progress and free the KV cache. Idempotent."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import os
+from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from litertlm._engine.model import ModelFacts
 from litertlm.chat.compose import PartLike, in_order, text_message, tool_message, user_message
 from litertlm.chat.context import Context
 from litertlm.chat.gate import Gate
@@ -16,14 +19,16 @@ from litertlm.chat.settings import SendOptions, Settings
 from litertlm.chat.stream import Stream
 from litertlm.chat.timeline import State, Timeline, first_state, state_at, state_before
 from litertlm.chat.turn import ChatTurn
-from litertlm.errors import MessageError, OptionError
+from litertlm.errors import MessageError
 from litertlm.messages import Message, Reply, Text, ToolCall, ToolResult, Usage
-from litertlm.tools import CancelToken, ToolRun, Toolset, ToolSettings
+from litertlm.tools import CancelToken, ToolRun, Toolset
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from typing_extensions import Unpack
+
+    from litertlm.chat.portable import ChatRecord
 
 __all__ = ["Chat"]
 
@@ -57,7 +62,7 @@ class Chat:
         settings: Settings,
         *,
         toolset: Toolset,
-        modalities: Collection[str],
+        model: ModelFacts,
         limit: int | None,
         on_overflow: OnOverflow,
         waits: bool,
@@ -65,7 +70,8 @@ class Chat:
         self._timeline = timeline
         self._settings = settings
         self._toolset = toolset
-        self._modalities = modalities
+        self._model = model
+        self._created = datetime.now(timezone.utc)
         self._limit = limit
         self._on_overflow = on_overflow
         self._gate = Gate(waits=waits)
@@ -147,12 +153,12 @@ class Chat:
             parts: In the order in which the model gets them; strings are text.
             **options: See :class:`~litertlm.chat.SendOptions`.
         """
-        message = user_message(parts, self._modalities, caller="send_multi")
+        message = user_message(parts, self._model.modalities, caller="send_multi")
         return _read(self._begin(message, options, "send_multi"))
 
     def send_multi_stream(self, parts: Iterable[PartLike], **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`send_multi`, piece by piece."""
-        message = user_message(parts, self._modalities, caller="send_multi_stream")
+        message = user_message(parts, self._model.modalities, caller="send_multi_stream")
         return self._begin(message, options, "send_multi_stream")
 
     def send_tool_result(
@@ -284,11 +290,58 @@ class Chat:
                 self._timeline.fork(),
                 self._settings,
                 toolset=self._toolset,
-                modalities=self._modalities,
+                model=self._model,
                 limit=self._limit,
                 on_overflow=self._on_overflow,
                 waits=self._gate.waits,
             )
+
+    def record(self) -> ChatRecord:
+        """The chat as a value: messages, media, tool declarations and settings, without handles.
+
+        Pickling a chat gives such a record, which :meth:`litertlm.Client.load_chat` takes.
+
+        Raises:
+            ChatBusy: A turn is running.
+        """
+        from litertlm.chat.saving import record_of
+
+        with self._gate.held():
+            return record_of(
+                self._timeline.state,
+                self._timeline.preface,
+                self._settings,
+                self._model,
+                token_count=self.token_count,
+                created=self._created,
+            )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the chat to a file, from which :meth:`litertlm.Client.load_chat` goes on.
+
+        An earlier file is replaced as a whole or stays as it is. Handlers of tools are code, and not kept.
+
+        Args:
+            path: Of any name; ``.chat`` is customary.
+
+        Raises:
+            ChatFileError: It cannot be written.
+            ChatBusy: A turn is running.
+        """
+        from litertlm.chat.portable import write_chat
+
+        write_chat(path, self.record())
+
+    def __copy__(self) -> Chat:
+        return self.fork()
+
+    def __deepcopy__(self, memo: object) -> Chat:
+        return self.fork()
+
+    def __reduce__(self) -> tuple[Callable[[bytes], ChatRecord], tuple[bytes]]:
+        from litertlm.chat.portable import from_bytes, to_bytes
+
+        return from_bytes, (to_bytes(self.record()),)
 
     def close(self) -> None:
         """Stop the turn in progress and free the KV cache. Idempotent."""
@@ -318,7 +371,7 @@ class Chat:
     def _composed(self, message: str | Iterable[PartLike], caller: str) -> Message:
         if isinstance(message, str):
             return text_message(message)
-        return user_message(message, self._modalities, caller=caller)
+        return user_message(message, self._model.modalities, caller=caller)
 
     def _begin(
         self,
@@ -330,7 +383,7 @@ class Chat:
         base: State | None = None,
     ) -> Stream:
         settings = self._settings.changed(options, caller)
-        self._check_honoured(settings)
+        settings.check_honoured(self._timeline.engine.info)
         limits = Limits(CancelToken(settings.signal), settings.decoding.timeout)
         turn = ChatTurn(
             self._timeline,
@@ -356,12 +409,7 @@ class Chat:
             return None
         return ToolRun(
             self._toolset,
-            ToolSettings(
-                max_concurrent=settings.max_concurrent_tools,
-                timeout=settings.tool_timeout,
-                max_result_tokens=settings.max_tool_result_tokens,
-                max_repeats=settings.max_tool_repeats,
-            ),
+            settings.tools,
             token=limits.token,
             chat=self,
             deadline=limits.deadline,
@@ -370,17 +418,6 @@ class Chat:
             count_tokens=lambda text: len(self._timeline.engine.tokenize(text)),
             loop=self.handlers_loop,
         )
-
-    def _check_honoured(self, settings: Settings) -> None:
-        """Raises OptionError if something is asked for that the engine does not do."""
-        info = self._timeline.engine.info
-        wanted = settings.decoding.wanted | ({"response_format"} if settings.output else set())
-        ignored = sorted(wanted - info.options)
-        if ignored:
-            raise OptionError(
-                f"The {info.engine} engine cannot do {', '.join(ignored)}",
-                hint=f"It can do: {', '.join(sorted(info.options))}.",
-            )
 
     def _leave(self, turn: ChatTurn) -> None:
         self._gate.leave(turn)

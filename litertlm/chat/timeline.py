@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -24,7 +24,7 @@ class State:
         usage: Tokens of all turns so far.
         before: The moment before the latest turn; None at the beginning.
         message: What the user said in the latest turn; None at the beginning.
-        where: The conversation that was in this state.
+        where: The conversation that was in this state; None: of another process.
         at: The mark of it there.
     """
 
@@ -32,8 +32,8 @@ class State:
     usage: Usage
     before: State | None
     message: Message | None
-    where: Conversation
-    at: Mark
+    where: Conversation | None
+    at: Mark | None
 
 
 def state_before(state: State, turns: int) -> State:
@@ -87,13 +87,19 @@ class Timeline:
     """
 
     def __init__(
-        self, engine: Engine, preface: Preface, markers: Markers, *, state: State | None = None
+        self,
+        engine: Engine,
+        preface: Preface,
+        markers: Markers,
+        *,
+        conversation: Conversation | None = None,
+        state: State | None = None,
     ) -> None:
-        """Start from ``preface``, or from a state whose conversation nobody else uses."""
+        """Start from ``preface``, or from a state of a conversation that nobody else uses."""
         self._engine = engine
         self._preface = preface
         self._markers = markers
-        self._conversation = state.where if state else self._open(preface.messages)
+        self._conversation = conversation or self._open(preface.messages)
         # One object, so that keeping a turn is one assignment that nothing can interrupt halfway.
         self._state = state or State(
             preface.messages, Usage(), None, None, self._conversation, self._conversation.mark()
@@ -151,7 +157,7 @@ class Timeline:
 
     def go_to(self, state: State) -> None:
         """Make the conversation what it was in ``state``. May be repeated when it was interrupted."""
-        if state.where is self._conversation:
+        if state.where is self._conversation and state.at is not None:
             self._conversation.rewind(state.at)
         else:
             self.replace(state.history)
@@ -182,7 +188,16 @@ class Timeline:
         """An independent one in the same state."""
         forked = self._conversation.fork()
         state = replace(self._state, where=forked, at=forked.mark())
-        return Timeline(self._engine, self._preface, self._markers, state=state)
+        return Timeline(self._engine, self._preface, self._markers, conversation=forked, state=state)
+
+    @classmethod
+    def restored(
+        cls, engine: Engine, preface: Preface, markers: Markers, state: Callable[[Conversation], State]
+    ) -> Timeline:
+        """Go on where another one was; ``preface`` holds all that was said."""
+        timeline = cls(engine, preface, markers)
+        timeline._state = state(timeline._conversation)
+        return timeline
 
     def close(self) -> None:
         """Free the KV cache. Idempotent."""
