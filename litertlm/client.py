@@ -176,8 +176,8 @@ class Client:
             chat_template: Jinja text to use instead of the model's own template.
             on_overflow: What to do when a message does not fit the context any more: ``"error"`` raises
                 ContextOverflow, ``"drop_oldest"`` forgets the oldest turns, ``"summarize"`` has the model sum
-                them up first, and a function gets an :class:`~litertlm.chat.Overflow` and returns the messages
-                that stay. What is left out of the context is left out of ``history`` too, and told in a
+                them up first, and a function gets an :class:`~litertlm.chat.Overflow` and returns the
+                messages that stay. What is left out of the context is left out of ``history`` too, and told in a
                 :class:`~litertlm.events.ContextTrimmed`.
             when_busy: What a second turn does while one runs: ``"raise"`` ChatBusy, or ``"wait"``.
             **options: For every turn, see :class:`~litertlm.chat.SendOptions`.
@@ -217,8 +217,8 @@ class Client:
     ) -> Chat:
         """Go on with a chat that was saved, also one that was had with another model.
 
-        What was said is prefilled with the next turn. A warning tells each thing that is not as it was: another
-        model, another chat template, tools without handlers.
+        What was said is prefilled with the next turn. A warning tells each thing that is not as it was:
+        another model, another chat template, tools without handlers.
 
         Args:
             source: A file that :meth:`litertlm.Chat.save` wrote, or a record.

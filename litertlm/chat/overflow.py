@@ -54,7 +54,7 @@ def check_policy(policy: object) -> None:
 
 
 def split_turns(history: Iterable[Message]) -> tuple[tuple[Message, ...], list[tuple[Message, ...]]]:
-    """The system message, and the turns: each begins with a user message, and holds tool calls with their results."""
+    """The system message, and the turns; calls and their results stay in the turn that they belong to."""
     system: tuple[Message, ...] = ()
     turns: list[list[Message]] = []
     for message in history:
@@ -109,8 +109,8 @@ def summarize(
 ) -> tuple[Message, ...]:
     """What is left of the history when its oldest turns give way to a summary that the model writes.
 
-    The summary stands as a question and its answer before the turns that stay. When the whole conversation does
-    not even leave room for the request, its oldest turns are left out of the summary.
+    The summary stands as a question and its answer before the turns that stay. When the whole conversation
+    leaves no room for the request, its oldest turns are left out of the summary.
 
     Args:
         overflow: What does not fit.

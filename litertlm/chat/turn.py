@@ -84,7 +84,7 @@ class ChatTurn:
         return self._over
 
     def begin(self) -> list[Event]:
-        """Send the message; what has happened until the engine took it. The chat is this turn's from now on."""
+        """Send the message; what has happened until the engine took it."""
         happened = []
         for event in self:
             happened.append(event)

@@ -8,11 +8,14 @@ import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from litertlm import Message, Text
 from litertlm.chat.portable import ChatRecord, archive, from_bytes, to_bytes
+from litertlm.chat.portable import document as parsing
 from litertlm.errors import ChatFileError
 
 from .samples import PNG, SAMPLE, document, members, with_document, zipped
@@ -249,6 +252,22 @@ def test_the_text_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "MOST_DOCUMENT", 1000)
     assert "chat.json is larger than the limit of 1,000 bytes" in str(refusal(data))
     with pytest.raises(ChatFileError, match="of text that a chat file can hold"):
+        to_bytes(SAMPLE)
+
+
+def test_the_number_of_values_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file could become millions of objects. Brackets in texts count for nothing."""
+    lists = zipped({"chat.json": b"[" + b"[]," * 2_000_000 + b"[]]"})
+    assert len(lists) < 10_000
+    assert "chat.json holds more than 2,000,000 values" in str(refusal(lists))
+    data = to_bytes(SAMPLE)
+    brackets = (Message("user", (Text('[{,"\\"[{,\\\\' * 1000),)),)
+    monkeypatch.setattr(parsing, "MOST_VALUES", 120)
+    assert from_bytes(to_bytes(replace(SAMPLE, history=brackets, turns=()))).history == brackets
+    assert from_bytes(data) == SAMPLE
+    monkeypatch.setattr(parsing, "MOST_VALUES", 30)
+    assert "holds more than 30 values" in str(refusal(data))
+    with pytest.raises(ChatFileError, match=r"chat\.json holds more than 30 values"):
         to_bytes(SAMPLE)
 
 

@@ -207,8 +207,8 @@ def test_a_folder_that_may_not_be_written_to() -> None:
                 os.seteuid(0)
             folder.chmod(0o755)
         assert str(caught.value) == (
-            f"{folder / 'a.chat'}: cannot be written: Permission denied. A new file is made beside it, so the "
-            f"folder {folder.resolve()} has to be writable."
+            f"{folder / 'a.chat'}: cannot be written: Permission denied. "
+            f"A new file is made beside it, so the folder {folder.resolve()} has to be writable."
         )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from litertlm.chat.portable.document import document_of, parse_document, record_of
+from litertlm.chat.portable.document import check_amount, document_of, parse_document, record_of
 from litertlm.chat.portable.record import ChatRecord
 from litertlm.errors import ChatFileError
 
@@ -34,7 +34,7 @@ DOCUMENT = "chat.json"
 FOLDER = "media/"
 
 MOST_DOCUMENT = 64 << 20
-"""Bytes of ``chat.json``, which is all the text of a chat. Parsed, it takes up to about 25 times as much."""
+"""Bytes of ``chat.json``, which is all the text of a chat."""
 
 MOST_MEDIA = 1 << 30
 """Bytes of all media together, each counted once."""
@@ -80,6 +80,7 @@ def pack(record: ChatRecord) -> bytes:
     text = json_of(document_of(record, media.keep, program())).encode("utf-8")
     if len(text) > MOST_DOCUMENT:
         raise ChatFileError(f"has more than the {MOST_DOCUMENT >> 20} MiB of text that a chat file can hold")
+    check_amount(text)
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         _add(archive, DOCUMENT, text, zipfile.ZIP_DEFLATED)

@@ -9,6 +9,7 @@ What a part looks like is in one table, ``_KINDS``; a new kind of part is a new 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
@@ -19,7 +20,7 @@ from litertlm.chat.portable.record import ChatRecord, ModelIdentity, ToolRecord
 from litertlm.errors import ChatFileError
 from litertlm.messages import Audio, Image, Message, Part, Role, Text, ToolCall, ToolResult, Usage
 
-__all__ = ["FORMAT", "MINOR", "Fetch", "Keep", "document_of", "parse_document", "record_of"]
+__all__ = ["FORMAT", "MINOR", "Fetch", "Keep", "check_amount", "document_of", "parse_document", "record_of"]
 
 FORMAT = 1
 """Readers refuse a file of another one."""
@@ -27,12 +28,16 @@ FORMAT = 1
 MINOR = 0
 """Raised when something is added. Readers pass over keys that they do not know, and refuse kinds of parts."""
 
+MOST_VALUES = 2_000_000
+"""Values in a document: texts, numbers, lists, objects."""
+
 Keep = Callable[[bytes], dict[str, Any]]
 """Puts the bytes of a medium away and gives the fields by which it is found again."""
 
 Fetch = Callable[[str, int, str], bytes]
 """The bytes of a medium, by its hash, size and the place that refers to it."""
 
+_NO_MARKS = bytes(set(range(256)) - set(b'[{,"'))
 _ROLES = get_args(Role)
 _LONGEST_WRITER = 200
 
@@ -66,6 +71,19 @@ def document_of(record: ChatRecord, keep: Keep, writer: str) -> dict[str, Any]:
     }
 
 
+def check_amount(data: bytes) -> None:
+    """Raises ChatFileError if a JSON text has more values than fit into a moderate amount of memory.
+
+    An empty list takes three bytes as text, and thirty times as many as an object.
+    """
+    if sum(map(data.count, (b"[", b"{", b","))) <= MOST_VALUES:
+        return
+    # Without the texts, in which brackets and commas are harmless.
+    marks = data.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NO_MARKS)
+    if len(re.sub(rb'"[^"]*"', b"", marks)) > MOST_VALUES:
+        raise ChatFileError(f"holds more than {MOST_VALUES:,} values", place="chat.json")
+
+
 def parse_document(data: bytes) -> object:
     """The JSON value that ``data`` is.
 
@@ -73,6 +91,7 @@ def parse_document(data: bytes) -> object:
         ChatFileError: It is none, or one that programs understand differently (a key that comes twice, NaN).
     """
     place = "chat.json"
+    check_amount(data)
     try:
         return json.loads(
             data.decode("utf-8"),
