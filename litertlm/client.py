@@ -18,9 +18,8 @@ from litertlm.chat.overflow import check_policy
 from litertlm.chat.settings import Settings
 from litertlm.chat.timeline import Timeline
 from litertlm.errors import ModalityUnavailable, OptionError
-from litertlm.loading import FALLBACK_SAMPLER, load_engine
 from litertlm.messages import Message, Reply, Score
-from litertlm.options import Backend, EncoderBackend, Sampler, check_choice
+from litertlm.options import FALLBACK_SAMPLER, Backend, EncoderBackend, Sampler, check_choice
 from litertlm.templates import Markers
 from litertlm.tools import ToolLike, Toolset
 
@@ -127,6 +126,9 @@ class Client:
         self._engine: Engine
         self._model: ModelFacts
         if engine is None:
+            # Imported here: reading model files is half of what litertlm consists of.
+            from litertlm.loading import load_engine
+
             self._engine, self._model = load_engine(**settings)
         else:
             _require_defaults(settings)
@@ -177,8 +179,8 @@ class Client:
             on_overflow: What to do when a message does not fit the context any more: ``"error"`` raises
                 ContextOverflow, ``"drop_oldest"`` forgets the oldest turns, ``"summarize"`` has the model sum
                 them up first, and a function gets an :class:`~litertlm.chat.Overflow` and returns the
-                messages that stay. What is left out of the context is left out of ``history`` too, and told in a
-                :class:`~litertlm.events.ContextTrimmed`.
+                messages that stay. What is left out of the context is left out of ``history`` too, and told
+                in a :class:`~litertlm.events.ContextTrimmed`.
             when_busy: What a second turn does while one runs: ``"raise"`` ChatBusy, or ``"wait"``.
             **options: For every turn, see :class:`~litertlm.chat.SendOptions`.
 

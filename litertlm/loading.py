@@ -13,17 +13,14 @@ from litertlm.errors import BackendUnavailable, ModalityUnavailable, OptionError
 from litertlm.folders import cache_folder
 from litertlm.modelfile import ModelDescription, open_model
 from litertlm.modelfile.control_tokens import read_control_tokens
-from litertlm.options import Backend, EncoderBackend, Sampler, check_choice, check_integer
+from litertlm.options import FALLBACK_SAMPLER, Backend, EncoderBackend, Sampler, check_choice, check_integer
 
 if TYPE_CHECKING:
     from litertlm._engine.seam import Engine
 
-__all__ = ["FALLBACK_SAMPLER", "check_backend", "load_engine"]
+__all__ = ["check_backend", "load_engine"]
 
 MODALITY_OF = {"vision": "image", "audio": "audio"}
-
-# Sampling of a model that does not say how it wants to be sampled: what its family's makers recommend.
-FALLBACK_SAMPLER = Sampler(temperature=1.0, top_k=64, top_p=0.95, seed=0)
 
 
 def check_backend(backend: object) -> None:

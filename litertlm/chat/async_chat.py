@@ -166,8 +166,8 @@ class AsyncChat:
     """The twin of :class:`~litertlm.Chat` for asyncio, made by :meth:`litertlm.AsyncClient.chat`.
 
     Methods that wait are coroutines, streams are asynchronous iterators; everything else, arguments and
-    errors included, is as there. Cancelling a task that waits for a turn undoes the turn. Handlers of tools that are
-    ``async def`` run on the loop that the turn was begun on.
+    errors included, is as there. Cancelling a task that waits for a turn undoes the turn. Tools whose
+    handlers are ``async def`` run on the loop that the turn was begun on.
 
     Use it from one loop at a time; :meth:`cancel` from any thread.
     """

@@ -122,11 +122,11 @@ class Chat:
             MessageError, MediaError, ModalityUnavailable: It cannot be sent.
             TemplateError: The template fails on it.
         """
-        return self._timeline.count(self._composed(message, "count"))
+        return self._timeline.count(user_message(message, self._model.modalities, caller="count"))
 
     def render(self, message: str | Iterable[PartLike]) -> str:
-        """What sending ``message`` now would prefill, as text; nothing is sent. Raises as :meth:`count`."""
-        return self._timeline.render(self._composed(message, "render"))
+        """The text that sending ``message`` now would prefill; nothing is sent. Raises as :meth:`count`."""
+        return self._timeline.render(user_message(message, self._model.modalities, caller="render"))
 
     # -- turns -------------------------------------------------------------------------------------------
 
@@ -297,9 +297,7 @@ class Chat:
             )
 
     def record(self) -> ChatRecord:
-        """The chat as a value: messages, media, tool declarations and settings, without handles.
-
-        Pickling a chat gives such a record, which :meth:`litertlm.Client.load_chat` takes.
+        """The chat as a value without handles, for :meth:`litertlm.Client.load_chat`; what a pickle carries.
 
         Raises:
             ChatBusy: A turn is running.
@@ -307,14 +305,7 @@ class Chat:
         from litertlm.chat.saving import record_of
 
         with self._gate.held():
-            return record_of(
-                self._timeline.state,
-                self._timeline.preface,
-                self._settings,
-                self._model,
-                token_count=self.token_count,
-                created=self._created,
-            )
+            return record_of(self._timeline, self._settings, self._model, created=self._created)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the chat to a file, from which :meth:`litertlm.Client.load_chat` goes on.
@@ -367,11 +358,6 @@ class Chat:
         return f"<Chat: {len(self.history)} messages, {state}>"
 
     # -- inside ------------------------------------------------------------------------------------------
-
-    def _composed(self, message: str | Iterable[PartLike], caller: str) -> Message:
-        if isinstance(message, str):
-            return text_message(message)
-        return user_message(message, self._model.modalities, caller=caller)
 
     def _begin(
         self,

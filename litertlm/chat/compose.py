@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable
 from typing import TypeAlias
 
 from litertlm.errors import MessageError, ModalityUnavailable
-from litertlm.media import encode_audio, encode_image
 from litertlm.messages import Audio, Image, Message, Part, Text, ToolCall, ToolResult
 
 __all__ = ["PartLike", "in_order", "opening", "text_message", "tool_message", "user_message"]
@@ -127,9 +126,13 @@ def _encode(part: PartLike, modalities: Collection[str]) -> Part:
             _check_text(text)
             return part
         case Image():
+            from litertlm.media import encode_image
+
             _require("image", modalities)
             return Image(encode_image(part).data)
         case Audio():
+            from litertlm.media import encode_audio
+
             _require("audio", modalities)
             return Audio(encode_audio(part).data)
         case _:

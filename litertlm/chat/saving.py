@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from litertlm._engine.model import ModelFacts
-from litertlm._engine.seam import Preface
 from litertlm.chat.portable import ChatRecord, ModelIdentity, ToolRecord
 from litertlm.chat.settings import SendOptions, Settings
-from litertlm.chat.timeline import State
+from litertlm.chat.timeline import State, Timeline
 from litertlm.messages import Message
 from litertlm.options import JsonSchema, Regex, Sampler, TurnOptions
 from litertlm.tools import Tool, Toolset
@@ -37,16 +36,9 @@ def identity(model: ModelFacts) -> ModelIdentity:
     )
 
 
-def record_of(
-    state: State,
-    preface: Preface,
-    settings: Settings,
-    model: ModelFacts,
-    *,
-    token_count: int,
-    created: datetime,
-) -> ChatRecord:
+def record_of(timeline: Timeline, settings: Settings, model: ModelFacts, *, created: datetime) -> ChatRecord:
     """A chat as it is between two turns."""
+    state, preface = timeline.state, timeline.preface
     positions = {id(message): index for index, message in enumerate(state.history)}
     turns: list[int] = []
     step: State | None = state
@@ -62,7 +54,7 @@ def record_of(
         tools=tuple(ToolRecord(tool.name, tool.description, tool.parameters) for tool in preface.tools),
         settings={**_settings_json(settings), **template},
         usage=state.usage,
-        token_count=token_count,
+        token_count=timeline.token_count,
         created=created,
     )
 
