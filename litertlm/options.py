@@ -34,6 +34,33 @@ MOST_SUPPRESSED = 10_000
 MOST_STOPS = 16
 
 
+def check_integer(name: str, value: object, low: int, high: int) -> None:
+    """Raises OptionError unless ``value`` is None or an integer in ``low``..``high``."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise OptionError(f"{name} must be a whole number, not {value!r}")
+    if not low <= value <= high:
+        raise OptionError(f"{name} must be from {low} to {high}, not {value}")
+
+
+def check_number(name: str, value: object, low: float, high: float) -> None:
+    """Raises OptionError unless ``value`` is None or a number in ``low``..``high``; NaN never is."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise OptionError(f"{name} must be a number, not {value!r}")
+    if not (math.isfinite(value) and low <= value <= high):
+        limit = f"at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
+        raise OptionError(f"{name} must be {limit}, not {value}")
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raises OptionError unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        raise OptionError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class Sampler:
     """How the next token is chosen. Fields left out keep the model's own defaults.
@@ -181,30 +208,3 @@ def sampler_from(value: Sampler | Mapping[str, Any] | None) -> Sampler:
     if unknown:
         raise OptionError(f"sampler has no setting {unknown[0]!r}", hint=f"It has {', '.join(known)}.")
     return Sampler(**value)
-
-
-def check_integer(name: str, value: object, low: int, high: int) -> None:
-    """Raises OptionError unless ``value`` is None or an integer in ``low``..``high``."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise OptionError(f"{name} must be a whole number, not {value!r}")
-    if not low <= value <= high:
-        raise OptionError(f"{name} must be from {low} to {high}, not {value}")
-
-
-def check_number(name: str, value: object, low: float, high: float) -> None:
-    """Raises OptionError unless ``value`` is None or a number in ``low``..``high``; NaN never is."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise OptionError(f"{name} must be a number, not {value!r}")
-    if not (math.isfinite(value) and low <= value <= high):
-        limit = f"at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
-        raise OptionError(f"{name} must be {limit}, not {value}")
-
-
-def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raises OptionError unless ``value`` is one of ``choices``."""
-    if value not in choices:
-        raise OptionError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
