@@ -25,6 +25,7 @@ from litertlm.errors import (
     ModelNotFoundError,
     OptionError,
     TemplateError,
+    ToolCallSyntaxError,
 )
 from litertlm.messages import (
     Audio,
@@ -81,6 +82,7 @@ __all__ = [
     "Timings",
     "Tool",
     "ToolCall",
+    "ToolCallSyntaxError",
     "ToolResult",
     "Usage",
     "describe",

@@ -18,6 +18,7 @@
     ├── ChatBusy (RuntimeError)              another turn is running on this chat
     ├── ClosedError (RuntimeError)           used after close
     └── EngineError (RuntimeError)           the engine failed for a reason of its own
+        └── ToolCallSyntaxError              the model wrote a tool call that cannot be read
 
 Every message says what is wrong; where something can be done about it, ``hint`` says what, and is part of
 ``str(error)``. Each class also inherits the builtin that fits, so ``except FileNotFoundError`` works.
@@ -26,6 +27,7 @@ Every message says what is wrong; where something can be done about it, ``hint``
 from __future__ import annotations
 
 import os
+from typing import Any
 
 __all__ = [
     "BackendUnavailable",
@@ -44,6 +46,7 @@ __all__ = [
     "ModelNotFoundError",
     "OptionError",
     "TemplateError",
+    "ToolCallSyntaxError",
 ]
 
 
@@ -196,3 +199,18 @@ class EngineError(LiteRTLMError, RuntimeError):
         super().__init__(message, hint=hint)
         self.code = code
         self.log = log
+
+
+class ToolCallSyntaxError(EngineError):
+    """The model wrote a tool call that the engine cannot read; the turn is undone.
+
+    Attributes:
+        text: What the model wrote, as far as the engine repeats it.
+    """
+
+    def __init__(self, message: str, text: str, *, code: int = 0, hint: str = "") -> None:
+        super().__init__(message, code=code, hint=hint or "Ask again, or describe the tool more simply.")
+        self.text = text
+
+    def __reduce__(self) -> tuple[type[ToolCallSyntaxError], tuple[str, str], dict[str, Any]]:
+        return (type(self), (self.message, self.text), self.__dict__)

@@ -186,9 +186,7 @@ class TurnOptions:
     @property
     def wanted(self) -> frozenset[str]:
         """The names of the fields that ask for something."""
-        return frozenset(
-            field.name for field in fields(self) if getattr(self, field.name) != field.default
-        )
+        return frozenset(field.name for field in fields(self) if getattr(self, field.name) != field.default)
 
 
 def sampler_from(value: Sampler | Mapping[str, Any] | None) -> Sampler:

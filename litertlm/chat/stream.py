@@ -108,7 +108,13 @@ class Stream:
             thinking="".join(delta.thinking for delta in self._said),
             tool_calls=tuple(call for delta in self._said for call in delta.tool_calls),
             finish_reason=_finish_reason(end, any(delta.tool_calls for delta in self._said)),
-            usage=Usage(end.prompt_tokens, end.completion_tokens, end.reused_tokens, end.media_tokens),
+            usage=Usage(
+                end.prompt_tokens,
+                end.completion_tokens,
+                end.reused_tokens,
+                end.image_tokens,
+                end.audio_tokens,
+            ),
             timings=end.timings,
             raw=end.raw,
         )
