@@ -120,9 +120,11 @@ def test_text_parts_are_the_same_as_one_text(client: Client) -> None:
 def test_media_are_counted_and_stay_in_the_cache(chat: Chat, png: bytes, wav: bytes) -> None:
     """A picture and a recording take tokens once; the next turn reuses them."""
     reply = chat.send_multi([Image(png), Audio(wav), "What is this?"])
-    assert 20 < reply.usage.media_tokens < reply.usage.prompt_tokens
+    assert reply.usage.image_tokens > 20
+    assert reply.usage.audio_tokens > 20
+    assert reply.usage.image_tokens + reply.usage.audio_tokens < reply.usage.prompt_tokens
     after = chat.send("And now?")
-    assert after.usage.media_tokens == 0
+    assert after.usage.image_tokens == after.usage.audio_tokens == 0
     assert after.usage.reused_tokens == reply.usage.total_tokens
     assert isinstance(chat.history[0].parts[0], Image)
 
