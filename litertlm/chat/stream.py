@@ -8,7 +8,7 @@ from types import TracebackType
 
 from litertlm import events
 from litertlm.chat.turn import ChatTurn
-from litertlm.errors import ClosedError
+from litertlm.errors import Cancelled, ClosedError
 from litertlm.events import Event
 from litertlm.messages import Chunk, Reply
 
@@ -45,6 +45,8 @@ class Stream:
         self._turn = turn
         self._happened = deque(turn.begin())
         self._reply: Reply | None = None
+        # Whether its reader knows how it ended.
+        self._told = False
 
     @property
     def reply(self) -> Reply:
@@ -68,8 +70,8 @@ class Stream:
         Raises:
             LiteRTLMError: The turn failed, and the chat is as it was before.
         """
-        while self._happened or not self._turn.over:
-            yield self._next_event()
+        while (event := self._next_event()) is not None:
+            yield event
 
     def cancel(self) -> None:
         """Stop the turn: the reader gets :class:`~litertlm.errors.Cancelled`. Any thread, any time."""
@@ -77,23 +79,36 @@ class Stream:
 
     def close(self) -> None:
         """Leave the stream: cancel the turn unless it is over, and undo it. Idempotent."""
+        self._told = True
         self._turn.rollback()
 
     def __iter__(self) -> Stream:
         return self
 
     def __next__(self) -> Chunk:
-        while True:
-            if self._turn.over and not self._happened:
-                raise StopIteration
-            chunk = chunk_of(self._next_event())
+        while (event := self._next_event()) is not None:
+            chunk = chunk_of(event)
             if chunk is not None:
                 return chunk
+        raise StopIteration
 
-    def _next_event(self) -> Event:
-        event = self._happened.popleft() if self._happened else next(self._turn)
+    def _next_event(self) -> Event | None:
+        """What happens next; None after the end."""
+        if self._told:
+            return None
+        if self._happened:
+            return self._happened.popleft()
+        if self._turn.over:
+            # Undone by somebody else: the chat was closed.
+            self._told = True
+            raise self._turn.failure or Cancelled("The turn was left before its end")
+        try:
+            event = next(self._turn)
+        except BaseException:
+            self._told = True
+            raise
         if isinstance(event, events.TurnEnded):
-            self._reply = event.reply
+            self._reply, self._told = event.reply, True
         return event
 
     def __enter__(self) -> Stream:

@@ -76,6 +76,8 @@ class ChatTurn:
         self._over = False
         self._settling = threading.RLock()
         self.undoing = False
+        # Why it was undone; None while it was not.
+        self.failure: BaseException | None = None
         self._events = self._run()
 
     @property
@@ -125,6 +127,7 @@ class ChatTurn:
         with self._settling:
             if self._over:
                 return
+            self.failure = self.failure or error or Cancelled("The turn was left before its end")
             if self._native is not None:
                 self._native.close()
             kept = self._kept is not None and self._timeline.state is self._kept
@@ -134,7 +137,7 @@ class ChatTurn:
                     self._timeline.go_to(self._undo_to)
             self._finish()
         if self._undo_to is not None and not kept:
-            self._tell(events.TurnFailed(error or Cancelled("The turn was left before its end")))
+            self._tell(events.TurnFailed(self.failure))
 
     def _finish(self) -> None:
         self._over = True
