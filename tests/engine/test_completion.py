@@ -7,7 +7,15 @@ import threading
 
 import pytest
 
-from litertlm import Cancelled, ClosedError, ContextOverflow, DeadlineExceeded, MessageError, OptionError, Sampler
+from litertlm import (
+    Cancelled,
+    ClosedError,
+    ContextOverflow,
+    DeadlineExceeded,
+    MessageError,
+    OptionError,
+    Sampler,
+)
 from litertlm._engine.seam import Engine
 from litertlm.options import Regex, TurnOptions
 

@@ -17,7 +17,9 @@ from .conftest import Open, say, user
 
 QUESTION = "Tell me a story."
 WEATHER = ToolSpec(
-    "get_weather", "Weather", {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    "get_weather",
+    "Weather",
+    {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
 )
 PERSON = {
     "type": "object",
@@ -77,7 +79,9 @@ def test_a_schema_shapes_the_reply(opened: Open) -> None:
     """The reply is JSON of that form; also right after another form, in the same conversation."""
     conversation = opened()
     say(conversation, QUESTION, response_format=Regex("yes|no"))
-    person = json.loads(say(conversation, "Who?", response_format=JsonSchema(PERSON), max_output_tokens=60).text)
+    person = json.loads(
+        say(conversation, "Who?", response_format=JsonSchema(PERSON), max_output_tokens=60).text
+    )
     assert set(person) == {"name", "age"}
     assert isinstance(person["age"], int)
 
@@ -99,7 +103,9 @@ def test_a_form_that_the_engine_cannot_enforce_is_refused(opened: Open, wanted: 
     assert say(conversation, QUESTION).text == say(replayed, QUESTION).text
 
 
-@pytest.mark.parametrize("wanted", [Regex("New York"), JsonSchema({"const": "\u00e9"})], ids=["space", "letter"])
+@pytest.mark.parametrize(
+    "wanted", [Regex("New York"), JsonSchema({"const": "\u00e9"})], ids=["space", "letter"]
+)
 def test_a_form_that_the_model_cannot_write_is_a_typed_error(opened: Open, wanted: Any) -> None:
     """Found out in the middle of the reply; gone back, the conversation goes on."""
     conversation = opened()
@@ -137,7 +143,10 @@ def test_the_sampler_changes_within_a_conversation(opened: Open) -> None:
     """Hot, the same for the same seed; cold again, as if it had never been hot."""
     hot = say(opened(), QUESTION, sampler=HOT)
     assert say(opened(), QUESTION, sampler=HOT).text == hot.text
-    assert say(opened(), QUESTION, sampler=Sampler(temperature=2.0, top_k=200, top_p=1.0, seed=2)).text != hot.text
+    assert (
+        say(opened(), QUESTION, sampler=Sampler(temperature=2.0, top_k=200, top_p=1.0, seed=2)).text
+        != hot.text
+    )
     conversation = opened()
     say(conversation, "Hello!")
     said = messages_of(conversation)
@@ -173,7 +182,7 @@ def test_ids_of_tool_calls_are_unique_in_a_conversation(opened: Open) -> None:
     """Also after going back, in a fork, and in one that is rebuilt from messages."""
     conversation = opened(tools=(WEATHER,))
     mark = conversation.mark()
-    call = Regex(r'<\|tool_call>call:get_weather\{city:1\}<tool_call\|>')
+    call = Regex(r"<\|tool_call>call:get_weather\{city:1\}<tool_call\|>")
 
     def called(which: Any) -> str:
         return say(which, "Weather?", response_format=call, max_output_tokens=60).calls[0].id

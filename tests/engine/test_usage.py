@@ -27,7 +27,15 @@ def silence(frames: int, rate: int = 16_000) -> Audio:
 
 @pytest.mark.parametrize(
     ("frames", "rate"),
-    [(80, 16_000), (640, 16_000), (800, 16_000), (16_000, 16_000), (16_160, 16_000), (130_720, 16_000), (4_000, 8_000)],
+    [
+        (80, 16_000),
+        (640, 16_000),
+        (800, 16_000),
+        (16_000, 16_000),
+        (16_160, 16_000),
+        (130_720, 16_000),
+        (4_000, 8_000),
+    ],
 )
 def test_sound_takes_the_tokens_that_are_computed(opened: Open, frames: int, rate: int) -> None:
     """Exactly, for any length."""
@@ -76,7 +84,9 @@ def test_the_tokens_of_an_image_can_be_limited(opened: Open, png: bytes) -> None
     """Down to one, up to the model's; for that turn only."""
     conversation = opened()
     usual = say(opened(), Image(png), "Hello!", max_output_tokens=1).end.image_tokens
-    few = say(conversation, Image(png), "Hello!", max_output_tokens=1, visual_token_budget=10).end.image_tokens
+    few = say(
+        conversation, Image(png), "Hello!", max_output_tokens=1, visual_token_budget=10
+    ).end.image_tokens
     assert few <= 12 < usual
     assert say(conversation, Image(png), "Hello!", max_output_tokens=1).end.image_tokens == usual
     with pytest.raises(OptionError, match=r"from 1 to \d+ with this model, not 100000"):
