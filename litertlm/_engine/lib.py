@@ -223,8 +223,7 @@ def _special(reason: str, code: int) -> LiteRTLMError | None:
     if _UNREACHABLE in reason:
         return OptionError(
             f"This model cannot write what response_format demands: {reason.splitlines()[0]}",
-            hint="The engine cannot enforce literal spaces or letters beyond ASCII; free JSON strings may "
-            "have both.",
+            hint="The engine cannot enforce spaces and non-ASCII letters; free JSON strings may hold them.",
         )
     call = _TOOL_CALL.search(reason)
     if call is not None:

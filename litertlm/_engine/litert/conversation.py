@@ -73,7 +73,14 @@ class LiteRtConversation:
         # Whether a turn has begun on it that has not ended well.
         self.touched = False
         self._turn: weakref.ref[ChatTurn] | None = None
+        _ = engine.handle.pointer  # raises if the client is closed, or of another process
         engine.renderers.get(preface)
+        if at is None:
+            # What cannot be sent is refused now, not by the first turn.
+            with Shape.of(preface, TurnOptions(), engine.options.sampler).native_options(
+                preface, preface.messages, switches=False
+            ):
+                pass
         self._process = os.getpid()
         self._closed = False
 
@@ -212,6 +219,7 @@ class LiteRtConversation:
     def _require_open(self) -> None:
         if self._closed:
             raise ClosedError("The chat is closed")
+        _ = self.engine.handle.pointer  # raises if the client is closed, or of another process
 
     def _tokens_of(self, rendered: str, messages: tuple[Message, ...]) -> int:
         media = media_parts(messages)

@@ -40,7 +40,7 @@ class Renderers:
         key = tools, preface.thinking, preface.chat_template
         with self._lock:
             known = self._kept.get(key)
-            if known is not None and known.holds:
+            if known is not None and known.holds and not known.closed:
                 self._kept.move_to_end(key)
                 return known
         made = self._make(preface)

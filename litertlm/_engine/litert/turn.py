@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from litertlm._engine.handle import Handle
@@ -149,7 +150,9 @@ class NativeTurn:
             if not self._settled:
                 if self._draining or not self._is_over():
                     return False
-                self._settle()
+                # Closed from above, it has nothing to count any more.
+                with suppress(ClosedError):
+                    self._settle()
         finally:
             self._settling.release()
         self._engine.queue.leave(self)
