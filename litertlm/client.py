@@ -312,13 +312,13 @@ class Client:
 
         Args:
             text: Control markers of the model in it are control markers.
-            **options: ``max_output_tokens``, ``timeout``, ``sampler`` and ``stop``.
+            **options: ``max_output_tokens``, ``timeout``, ``sampler``, ``stop`` and ``signal``.
 
         Raises:
             OptionError: Another option, or a value out of range.
             ContextOverflow, DeadlineExceeded, EngineError: As for a chat's turn.
         """
-        return complete(self._engine, text, Settings().changed(options, "complete"))
+        return complete(self._engine, text, options)
 
     def score(self, text: str, *, after: str) -> Score:
         """How likely the model finds ``text`` after another one, without a chat template.

@@ -58,10 +58,10 @@ class TurnStarted:
     """A turn has begun.
 
     Attributes:
-        message: What was sent, media as encoded bytes.
+        message: What was sent, media as encoded bytes; None when calls that were put off are made.
     """
 
-    message: Message
+    message: Message | None
 
 
 @dataclass(frozen=True, slots=True)

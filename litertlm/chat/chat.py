@@ -9,18 +9,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from litertlm._engine.model import ModelFacts
-from litertlm.chat.compose import PartLike, in_order, text_message, tool_message, user_message
+from litertlm.chat.compose import PartLike, text_message, tool_message, user_message
 from litertlm.chat.context import Context
 from litertlm.chat.gate import Gate
 from litertlm.chat.limits import Limits
+from litertlm.chat.opening import Begin, again, answering, edited, making_calls, pending_calls, saying
 from litertlm.chat.overflow import OnOverflow
 from litertlm.chat.room import RoomKeeper
 from litertlm.chat.settings import SendOptions, Settings
 from litertlm.chat.stream import Stream
-from litertlm.chat.timeline import State, Timeline, first_state, state_at, state_before
+from litertlm.chat.timeline import Timeline, first_state, state_before
 from litertlm.chat.turn import ChatTurn
-from litertlm.errors import MessageError
-from litertlm.messages import Message, Reply, Text, ToolCall, ToolResult, Usage
+from litertlm.messages import Message, Reply, ToolCall, ToolResult, Usage
 from litertlm.tools import CancelToken, ToolRun, Toolset
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ class Chat:
     @property
     def pending_tool_calls(self) -> tuple[ToolCall, ...]:
         """Calls of the last reply that wait for :meth:`send_tool_result` or :meth:`run_tools`."""
-        history = self.history
-        return history[-1].tool_calls if history and history[-1].role == "assistant" else ()
+        return pending_calls(self.history)
 
     @property
     def closed(self) -> bool:
@@ -137,14 +136,14 @@ class Chat:
             message: The user's text; control markers of the model in it stay text.
             **options: See :class:`~litertlm.chat.SendOptions`.
         """
-        return _read(self._begin(text_message(message), options, "send"))
+        return _read(self._begin(saying(text_message(message)), options, "send"))
 
     def send_stream(self, message: str, **options: Unpack[SendOptions]) -> Stream:
         """Say something and get the reply piece by piece; as :meth:`send`.
 
         The turn begins at once; reading may begin later. Tools run in the thread that reads.
         """
-        return self._begin(text_message(message), options, "send_stream")
+        return self._begin(saying(text_message(message)), options, "send_stream")
 
     def send_multi(self, parts: Iterable[PartLike], **options: Unpack[SendOptions]) -> Reply:
         """Send text, images and recordings in one message; otherwise as :meth:`send`.
@@ -154,12 +153,12 @@ class Chat:
             **options: See :class:`~litertlm.chat.SendOptions`.
         """
         message = user_message(parts, self._model.modalities, caller="send_multi")
-        return _read(self._begin(message, options, "send_multi"))
+        return _read(self._begin(saying(message), options, "send_multi"))
 
     def send_multi_stream(self, parts: Iterable[PartLike], **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`send_multi`, piece by piece."""
         message = user_message(parts, self._model.modalities, caller="send_multi_stream")
-        return self._begin(message, options, "send_multi_stream")
+        return self._begin(saying(message), options, "send_multi_stream")
 
     def send_tool_result(
         self, results: ToolResult | Iterable[ToolResult], **options: Unpack[SendOptions]
@@ -179,8 +178,7 @@ class Chat:
         self, results: ToolResult | Iterable[ToolResult], **options: Unpack[SendOptions]
     ) -> Stream:
         """As :meth:`send_tool_result`, piece by piece."""
-        message = in_order(tool_message(results), self.pending_tool_calls)
-        return self._begin(message, options, "send_tool_result")
+        return self._begin(answering(tool_message(results)), options, "send_tool_result")
 
     def run_tools(self, **options: Unpack[SendOptions]) -> Reply:
         """Make the calls that an approval put off, and wait for the model's reply.
@@ -195,15 +193,7 @@ class Chat:
 
     def run_tools_stream(self, **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`run_tools`, piece by piece."""
-        calls = self.pending_tool_calls
-        if not calls:
-            raise MessageError("No tool call waits for being made")
-        if not self._toolset.can_run(calls):
-            raise MessageError(
-                "Not all the tools that the model called have handlers",
-                hint="Give their results with send_tool_result.",
-            )
-        return self._begin(None, {**options, "return_tool_requests": False}, "run_tools", calls=calls)
+        return self._begin(making_calls(self._toolset), options, "run_tools")
 
     def regenerate(self, **options: Unpack[SendOptions]) -> Reply:
         """Take the latest turn back and have its message answered anew; if that fails, the old answer stays.
@@ -218,9 +208,7 @@ class Chat:
 
     def regenerate_stream(self, **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`regenerate`, piece by piece."""
-        state = self._timeline.state
-        base = state_before(state, 1)
-        return self._begin(state.message, options, "regenerate", base=base)
+        return self._begin(again(), options, "regenerate")
 
     def edit(self, index: int, text: str, **options: Unpack[SendOptions]) -> Reply:
         """Change what the user said, and have it answered; everything after it is forgotten.
@@ -239,11 +227,7 @@ class Chat:
 
     def edit_stream(self, index: int, text: str, **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`edit`, piece by piece."""
-        state = state_at(self._timeline.state, index)
-        assert state.message is not None
-        media = tuple(part for part in state.message.parts if not isinstance(part, Text))
-        edited = Message("user", (*media, *text_message(text).parts))
-        return self._begin(edited, options, "edit", base=state.before)
+        return self._begin(edited(index, text), options, "edit")
 
     def cancel(self) -> None:
         """Stop the turn in progress: its reader gets :class:`~litertlm.errors.Cancelled`. Any thread."""
@@ -359,25 +343,15 @@ class Chat:
 
     # -- inside ------------------------------------------------------------------------------------------
 
-    def _begin(
-        self,
-        message: Message | None,
-        options: SendOptions,
-        caller: str,
-        *,
-        calls: tuple[ToolCall, ...] = (),
-        base: State | None = None,
-    ) -> Stream:
+    def _begin(self, begin: Begin, options: SendOptions, caller: str) -> Stream:
         settings = self._settings.changed(options, caller)
         settings.check_honoured(self._timeline.engine.info)
         limits = Limits(CancelToken(settings.signal), settings.decoding.timeout)
         turn = ChatTurn(
             self._timeline,
             settings,
-            message,
-            calls=calls,
+            begin,
             tools=self._tool_run(settings, limits),
-            base=base,
             limits=limits,
             room=RoomKeeper(self._timeline, self._limit, self._on_overflow, limits),
             done=self._leave,

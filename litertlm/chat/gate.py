@@ -35,7 +35,7 @@ class Guest(Protocol):
         ...
 
     def rollback(self, error: BaseException | None = None) -> None:
-        """Undo it, because of ``error``; may be repeated, from any thread."""
+        """Undo it, for that reason; may be repeated, from any thread."""
         ...
 
 

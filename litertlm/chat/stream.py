@@ -8,7 +8,7 @@ from types import TracebackType
 
 from litertlm import events
 from litertlm.chat.turn import ChatTurn
-from litertlm.errors import Cancelled, ClosedError
+from litertlm.errors import ClosedError
 from litertlm.events import Event
 from litertlm.messages import Chunk, Reply
 
@@ -45,7 +45,7 @@ class Stream:
         self._turn = turn
         self._happened = deque(turn.begin())
         self._reply: Reply | None = None
-        # Whether its reader knows how it ended.
+        # Whether whoever reads knows how the turn ended.
         self._told = False
 
     @property
@@ -70,8 +70,8 @@ class Stream:
         Raises:
             LiteRTLMError: The turn failed, and the chat is as it was before.
         """
-        while (event := self._next_event()) is not None:
-            yield event
+        while not self._ended():
+            yield self._next_event()
 
     def cancel(self) -> None:
         """Stop the turn: the reader gets :class:`~litertlm.errors.Cancelled`. Any thread, any time."""
@@ -86,29 +86,29 @@ class Stream:
         return self
 
     def __next__(self) -> Chunk:
-        while (event := self._next_event()) is not None:
-            chunk = chunk_of(event)
+        while True:
+            if self._ended():
+                raise StopIteration
+            chunk = chunk_of(self._next_event())
             if chunk is not None:
                 return chunk
-        raise StopIteration
 
-    def _next_event(self) -> Event | None:
-        """What happens next; None after the end."""
-        if self._told:
-            return None
-        if self._happened:
-            return self._happened.popleft()
-        if self._turn.over:
-            # Undone by somebody else: the chat was closed.
+    def _ended(self) -> bool:
+        """Whether nothing comes any more; raises if the turn was undone behind the reader's back."""
+        failure = self._turn.failure
+        if failure is not None and not self._told:
             self._told = True
-            raise self._turn.failure or Cancelled("The turn was left before its end")
+            raise failure
+        return self._turn.over and (failure is not None or not self._happened)
+
+    def _next_event(self) -> Event:
         try:
-            event = next(self._turn)
+            event = self._happened.popleft() if self._happened else next(self._turn)
         except BaseException:
             self._told = True
             raise
         if isinstance(event, events.TurnEnded):
-            self._reply, self._told = event.reply, True
+            self._reply = event.reply
         return event
 
     def __enter__(self) -> Stream:

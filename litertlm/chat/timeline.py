@@ -26,6 +26,7 @@ class State:
         message: What the user said in the latest turn; None at the beginning.
         where: The conversation that was in this state; None: of another process.
         at: The mark of it there.
+        token_count: Tokens of the conversation.
     """
 
     history: tuple[Message, ...]
@@ -34,6 +35,7 @@ class State:
     message: Message | None
     where: Conversation | None
     at: Mark | None
+    token_count: int = 0
 
 
 def state_before(state: State, turns: int) -> State:
@@ -122,7 +124,12 @@ class Timeline:
 
     @property
     def token_count(self) -> int:
-        """Tokens in the KV cache."""
+        """Tokens of the conversation, as of the latest turn."""
+        return self._state.token_count
+
+    @property
+    def prefilled(self) -> int:
+        """Tokens of the engine's conversation now: 0 after it was made anew, until a turn prefills it."""
         return self._conversation.token_count
 
     def count(self, message: Message) -> int:
@@ -149,7 +156,10 @@ class Timeline:
         self, history: tuple[Message, ...], usage: Usage, before: State | None, message: Message | None
     ) -> State:
         """The state after a turn that ended well; it takes effect with :meth:`keep`."""
-        return State(history, usage, before, message, self._conversation, self._conversation.mark())
+        conversation = self._conversation
+        return State(
+            history, usage, before, message, conversation, conversation.mark(), conversation.token_count
+        )
 
     def keep(self, state: State) -> None:
         """The chat is in ``state`` now."""
