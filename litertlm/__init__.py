@@ -5,13 +5,19 @@
 ...     print(client.chat().send("Hello!"))
 """
 
-from litertlm.chat import Chat, Context, Stream
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from litertlm import events
+from litertlm.chat import Chat, Context, OnOverflow, Overflow, SendOptions, Stream
 from litertlm.client import Client, ClientInfo
 from litertlm.engine_log import engine_log
 from litertlm.errors import (
     BackendUnavailable,
     Cancelled,
     ChatBusy,
+    ChatFileError,
+    ChatFileNotFoundError,
     ClosedError,
     ContextOverflow,
     DeadlineExceeded,
@@ -24,34 +30,52 @@ from litertlm.errors import (
     ModelFileError,
     ModelNotFoundError,
     OptionError,
+    ReplyFormatError,
     TemplateError,
     ToolCallSyntaxError,
+    ToolError,
+    ToolHopsExceeded,
+    ToolTimeout,
 )
 from litertlm.messages import (
     Audio,
     Chunk,
     FinishReason,
+    Hop,
     Image,
     Message,
     Part,
     Reply,
     Role,
+    Score,
     Text,
     Timings,
     ToolCall,
     ToolResult,
     Usage,
 )
-from litertlm.modelfile import ModelDescription, describe
-from litertlm.options import Sampler
-from litertlm.tools import Tool
+from litertlm.options import JsonSchema, Regex, Sampler
+from litertlm.tools import Allow, Approval, CancelToken, Deny, Pause, Tool, ToolContext, tool
+
+if TYPE_CHECKING:
+    from litertlm.async_client import AsyncClient
+    from litertlm.chat.async_chat import AsyncChat, AsyncStream
+    from litertlm.modelfile import ModelDescription, describe
 
 __all__ = [
+    "Allow",
+    "Approval",
+    "AsyncChat",
+    "AsyncClient",
+    "AsyncStream",
     "Audio",
     "BackendUnavailable",
+    "CancelToken",
     "Cancelled",
     "Chat",
     "ChatBusy",
+    "ChatFileError",
+    "ChatFileNotFoundError",
     "Chunk",
     "Client",
     "ClientInfo",
@@ -59,10 +83,13 @@ __all__ = [
     "Context",
     "ContextOverflow",
     "DeadlineExceeded",
+    "Deny",
     "EngineError",
     "EngineLibraryError",
     "FinishReason",
+    "Hop",
     "Image",
+    "JsonSchema",
     "LiteRTLMError",
     "MediaError",
     "Message",
@@ -71,11 +98,18 @@ __all__ = [
     "ModelDescription",
     "ModelFileError",
     "ModelNotFoundError",
+    "OnOverflow",
     "OptionError",
+    "Overflow",
     "Part",
+    "Pause",
+    "Regex",
     "Reply",
+    "ReplyFormatError",
     "Role",
     "Sampler",
+    "Score",
+    "SendOptions",
     "Stream",
     "TemplateError",
     "Text",
@@ -83,10 +117,31 @@ __all__ = [
     "Tool",
     "ToolCall",
     "ToolCallSyntaxError",
+    "ToolContext",
+    "ToolError",
+    "ToolHopsExceeded",
     "ToolResult",
+    "ToolTimeout",
     "Usage",
     "describe",
     "engine_log",
+    "events",
+    "tool",
 ]
 
 __version__ = "0.1.0"
+
+# What takes time to import is imported when it is used.
+_LAZY = {
+    "AsyncChat": "litertlm.chat.async_chat",
+    "AsyncClient": "litertlm.async_client",
+    "AsyncStream": "litertlm.chat.async_chat",
+    "ModelDescription": "litertlm.modelfile",
+    "describe": "litertlm.modelfile",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'litertlm' has no attribute {name!r}")

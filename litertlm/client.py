@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
-from litertlm.bundled import bundled_model
-from litertlm.chat import Chat
-from litertlm.errors import BackendUnavailable, ModalityUnavailable, OptionError
-from litertlm.folders import cache_folder
-from litertlm.messages import Message, Text
-from litertlm.modelfile import ModelDescription, open_model
-from litertlm.modelfile.control_tokens import read_control_tokens
-from litertlm.options import (
-    Backend,
-    EncoderBackend,
-    Sampler,
-    TurnOptions,
-    check_choice,
-    check_integer,
-    sampler_from,
-)
+from litertlm._engine.model import KnowsItsModel, ModelFacts, facts_from
+from litertlm.chat import Chat, OnOverflow, SendOptions, Stream
+from litertlm.chat.completion import complete
+from litertlm.chat.compose import PartLike, opening
+from litertlm.chat.overflow import check_policy
+from litertlm.chat.settings import Settings
+from litertlm.chat.timeline import Timeline
+from litertlm.errors import ModalityUnavailable, OptionError
+from litertlm.messages import Message, Reply, Score
+from litertlm.options import FALLBACK_SAMPLER, Backend, EncoderBackend, Sampler, check_choice
 from litertlm.templates import Markers
-from litertlm.tools import Tool
+from litertlm.tools import ToolLike, Toolset
 
 if TYPE_CHECKING:
-    from litertlm._engine.seam import Engine
+    from typing_extensions import Unpack
+
+    from litertlm._engine.seam import Engine, Preface
+    from litertlm.chat.portable import ChatRecord
 
 __all__ = ["Client", "ClientInfo"]
-
-MODALITY_OF = {"vision": "image", "audio": "audio"}
-
-# Sampling of a model that does not say how it wants to be sampled: what its family's makers recommend.
-FALLBACK_SAMPLER = Sampler(temperature=1.0, top_k=64, top_p=0.95, seed=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +85,8 @@ class Client:
         cache_dir: Folder in which the engine keeps prepared weights, which makes the next start faster; None:
             a folder in the user's cache (``$LITERTLM_HOME/cache`` if that is set); ``"off"``: keep none.
         lib: The engine library's file; None: ``$LITERTLM_LIB``, else the installed one.
+        engine: An engine that is already there, such as :class:`litertlm.testing.FakeEngine`. No model file
+            is opened then, and no other setting may be given. The client closes it.
 
     Raises:
         ModelNotFoundError: There is no such file.
@@ -100,7 +95,7 @@ class Client:
         ModalityUnavailable: An encoder was asked for that the model does not have.
         EngineLibraryError: The engine library is missing or does not fit.
         EngineError: The engine cannot load the model.
-        OptionError: A setting is unknown or out of range.
+        OptionError: A setting is unknown, out of range, or has no effect beside ``engine``.
 
     A client is a context manager; closing it closes its chats. Threads: any.
     """
@@ -116,53 +111,37 @@ class Client:
         max_tokens: int | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         lib: str | os.PathLike[str] | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        check_backend(backend)
-        check_choice("vision_backend", vision_backend, get_args(EncoderBackend))
-        check_choice("audio_backend", audio_backend, get_args(EncoderBackend))
-        # The engine really starts as many threads as it is told.
-        check_integer("threads", threads, 1, os.cpu_count() or 1)
-        check_integer("max_tokens", max_tokens, 16, 2**31 - 1)
-        with open_model(bundled_model() if model is None else model) as file:
-            description = file.description
-            backends = {
-                "vision": _encoder_backend("vision", vision_backend, backend, description),
-                "audio": _encoder_backend("audio", audio_backend, "cpu", description),
-            }
-            limits = [limit for limit in (max_tokens, description.max_context) if limit is not None]
-            # Imported here: the engine library is loaded when it is used, not when litertlm is imported.
-            from litertlm._engine.cores import available_cores
-            from litertlm._engine.lib import load_library
-            from litertlm._engine.litert import LiteRtEngine, LoadOptions
+        settings: dict[str, Any] = {
+            "model": model,
+            "backend": backend,
+            "vision_backend": vision_backend,
+            "audio_backend": audio_backend,
+            "threads": threads,
+            "max_tokens": max_tokens,
+            "cache_dir": cache_dir,
+            "lib": lib,
+        }
+        self._engine: Engine
+        self._model: ModelFacts
+        if engine is None:
+            # Imported here: reading model files is half of what litertlm consists of.
+            from litertlm.loading import load_engine
 
-            self._description = description
-            self._markers = Markers(read_control_tokens(file))
-            self._sampler = _model_sampler(description)
-            self._engine: Engine = LiteRtEngine(
-                load_library(lib),
-                LoadOptions(
-                    path=str(Path(file.path).absolute()),
-                    descriptor=file.descriptor,
-                    backend=backend,
-                    vision_backend=backends["vision"],
-                    audio_backend=backends["audio"],
-                    threads=threads or available_cores(),
-                    max_tokens=max_tokens,
-                    max_context=min(limits, default=None),
-                    cache_dir=_cache_dir(cache_dir),
-                    sampler=self._sampler,
-                    image_tokens=description.max_image_tokens or 0,
-                ),
-            )
-        self._modalities = ("text", *(MODALITY_OF[kind] for kind, where in backends.items() if where))
+            self._engine, self._model = load_engine(**settings)
+        else:
+            _require_defaults(settings)
+            self._engine, self._model = engine, _model_of(engine)
+        self._markers = Markers(self._model.control_tokens)
 
     @property
     def info(self) -> ClientInfo:
         """What is really used."""
-        engine, description = self._engine.info, self._description
+        engine, model = self._engine.info, self._model
         return ClientInfo(
-            path=description.path,
-            model_type=description.model_type,
+            path=model.path,
+            model_type=model.model_type,
             engine=engine.engine,
             library=engine.library,
             library_version=engine.library_version,
@@ -171,67 +150,200 @@ class Client:
             audio_backend=engine.audio_backend,
             threads=engine.threads,
             max_context=engine.max_context,
-            modalities=self._modalities,
+            modalities=model.modalities,
             cache_dir=engine.cache_dir,
-            sampler=self._sampler,
-            supports_thinking=description.supports_thinking,
-            supports_tools=description.supports_tools,
+            sampler=model.sampler,
+            supports_thinking=model.supports_thinking,
+            supports_tools=model.supports_tools,
         )
 
     def chat(
         self,
         system: str | None = None,
         *,
-        tools: Iterable[Tool] = (),
-        sampler: Sampler | Mapping[str, Any] | None = None,
-        max_output_tokens: int | None = None,
-        thinking: bool | None = None,
+        tools: Iterable[ToolLike] = (),
+        initial_messages: Iterable[Message] = (),
         chat_template: str | None = None,
+        on_overflow: OnOverflow = "error",
+        when_busy: Literal["raise", "wait"] = "raise",
+        **options: Unpack[SendOptions],
     ) -> Chat:
         """Start a conversation.
 
         Args:
             system: How the model should behave.
-            tools: What the model may call; calls come back in ``reply.tool_calls``, results go in with
-                :meth:`~litertlm.chat.Chat.send_tool_result`.
-            sampler: How tokens are chosen; fields left out are the model's (see ``info.sampler``).
-            max_output_tokens: Cut every reply after this many tokens; None: no limit but the context.
-            thinking: Whether the model may think before it answers; None: as its template says.
+            tools: What the model may call. Those with a handler are run for it; calls of the others come back
+                in ``reply.tool_calls``, results go in with :meth:`~litertlm.chat.Chat.send_tool_result`.
+            initial_messages: What was said before, as if in this chat; images and recordings as in a send.
             chat_template: Jinja text to use instead of the model's own template.
+            on_overflow: What to do when a message does not fit the context any more: ``"error"`` raises
+                ContextOverflow, ``"drop_oldest"`` forgets the oldest turns, ``"summarize"`` has the model sum
+                them up first, and a function gets an :class:`~litertlm.chat.Overflow` and returns the
+                messages that stay. What is left out of the context is left out of ``history`` too, and told
+                in a :class:`~litertlm.events.ContextTrimmed`.
+            when_busy: What a second turn does while one runs: ``"raise"`` ChatBusy, or ``"wait"``.
+            **options: For every turn, see :class:`~litertlm.chat.SendOptions`.
 
         Raises:
             OptionError: A setting is out of range, or two tools share a name.
-            MessageError: The system message, a tool or the template holds what no model can read.
+            MessageError: A message, a tool or the template holds what no model can read.
+            MediaError, ModalityUnavailable: An initial image or recording cannot be used.
             TemplateError: The template cannot render the system message and the tools.
             ClosedError: The client is closed.
             EngineError: The engine refused.
         """
-        from litertlm._engine.seam import Preface, ToolSpec
+        check_choice("when_busy", when_busy, ("raise", "wait"))
+        check_policy(on_overflow)
+        settings = Settings().changed(options, "chat")
+        toolset = Toolset(tools)
+        messages = opening(system, initial_messages, self._model.modalities)
+        preface = _preface(messages, toolset, settings, chat_template)
+        return Chat(
+            Timeline(self._engine, preface, self._markers),
+            settings,
+            toolset=toolset,
+            model=self._model,
+            limit=self._engine.info.max_context,
+            on_overflow=on_overflow,
+            waits=when_busy == "wait",
+        )
 
-        TurnOptions(max_output_tokens)
-        declared = tuple(tools)
-        names = [tool.name for tool in declared]
-        for name in names:
-            if names.count(name) > 1:
-                raise OptionError(f"Two tools are called {name!r}")
-        messages: tuple[Message, ...] = ()
-        if system:
-            messages = (Message("system", (Text(system),)),)
-        preface = Preface(
-            messages=messages,
-            tools=tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in declared),
-            sampler=sampler_from(sampler),
-            thinking=thinking,
-            chat_template=chat_template,
+    def load_chat(
+        self,
+        source: str | os.PathLike[str] | ChatRecord,
+        *,
+        tools: Iterable[ToolLike] = (),
+        on_overflow: OnOverflow = "error",
+        when_busy: Literal["raise", "wait"] = "raise",
+        **options: Unpack[SendOptions],
+    ) -> Chat:
+        """Go on with a chat that was saved, also one that was had with another model.
+
+        What was said is prefilled with the next turn. A warning tells each thing that is not as it was:
+        another model, another chat template, tools without handlers.
+
+        Args:
+            source: A file that :meth:`litertlm.Chat.save` wrote, or a record.
+            tools: Handlers for the tools of the chat, and further ones.
+            on_overflow: As for :meth:`chat`.
+            when_busy: As for :meth:`chat`.
+            **options: In place of the saved ones.
+
+        Raises:
+            ChatFileError: The file is damaged, or no chat file.
+            ModalityUnavailable: The chat holds images or recordings, which this client does not take.
+        """
+        from litertlm.chat import saving
+        from litertlm.chat.portable import ChatRecord, differences, read_chat
+
+        check_choice("when_busy", when_busy, ("raise", "wait"))
+        check_policy(on_overflow)
+        record = source if isinstance(source, ChatRecord) else read_chat(source)
+        given = Toolset(tools)
+        here = saving.identity(self._model)
+        for difference in differences(
+            record,
+            model_type=here.model_type,
+            digest=here.digest,
+            template_hash=here.template_hash,
+            modalities=self._model.modalities,
+            tools=[tool.name for tool in given if tool.handler],
+            max_context=self._engine.info.max_context,
+        ):
+            if difference.blocking:
+                raise ModalityUnavailable(
+                    str(difference), hint="Open the chat with a model that has encoders."
+                )
+            warnings.warn(str(difference), stacklevel=2)
+        saved = Settings().changed(saving.options_of(record.settings), "load_chat")
+        settings = saved.changed(options, "load_chat")
+        toolset = saving.declared_tools(record, given)
+        preface = _preface(record.history, toolset, settings, record.settings.get("chat_template"))
+        timeline = Timeline.restored(
+            self._engine, preface, self._markers, lambda now: saving.states_of(record, now)
         )
         return Chat(
-            self._engine.open(preface),
-            preface=messages,
+            timeline,
+            settings,
+            toolset=toolset,
+            model=self._model,
             limit=self._engine.info.max_context,
-            modalities=self._modalities,
-            markers=self._markers,
-            max_output_tokens=max_output_tokens,
+            on_overflow=on_overflow,
+            waits=when_busy == "wait",
         )
+
+    def generate(self, prompt: str, *, system: str | None = None, **options: Unpack[SendOptions]) -> Reply:
+        """Answer one message, in a chat that is closed afterwards; as :meth:`litertlm.Chat.send`.
+
+        Args:
+            prompt: The user's text. The chat template is applied; for bare text see :meth:`complete`.
+            system: How the model should behave.
+            **options: See :class:`~litertlm.chat.SendOptions`.
+        """
+        with self.chat(system, **options) as chat:
+            return chat.send(prompt)
+
+    def generate_multi(
+        self, parts: Iterable[PartLike], *, system: str | None = None, **options: Unpack[SendOptions]
+    ) -> Reply:
+        """Answer one message of text, images and recordings; as :meth:`litertlm.Chat.send_multi`."""
+        with self.chat(system, **options) as chat:
+            return chat.send_multi(parts)
+
+    def generate_stream(
+        self,
+        prompt: str | Iterable[PartLike],
+        *,
+        system: str | None = None,
+        **options: Unpack[SendOptions],
+    ) -> Stream:
+        """Answer one message piece by piece; its chat is closed when the stream is over."""
+        chat = self.chat(system, **options)
+        try:
+            stream = chat.send_stream(prompt) if isinstance(prompt, str) else chat.send_multi_stream(prompt)
+        except BaseException:
+            chat.close()
+            raise
+        chat.close_when_idle()
+        return stream
+
+    def complete(self, text: str, **options: Unpack[SendOptions]) -> Reply:
+        """Continue a text as it stands, without a chat template; apart from every chat.
+
+        Args:
+            text: Control markers of the model in it are control markers.
+            **options: ``max_output_tokens``, ``timeout``, ``sampler``, ``stop`` and ``signal``.
+
+        Raises:
+            OptionError: Another option, or a value out of range.
+            ContextOverflow, DeadlineExceeded, EngineError: As for a chat's turn.
+        """
+        return complete(self._engine, text, options)
+
+    def score(self, text: str, *, after: str) -> Score:
+        """How likely the model finds ``text`` after another one, without a chat template.
+
+        Args:
+            text: What is scored.
+            after: What stands before it; at least one token.
+
+        Raises:
+            MessageError: One of them is empty.
+            EngineError: The engine cannot score.
+        """
+        return self._engine.score(after, text)
+
+    def tokenize(self, text: str) -> list[int]:
+        """The token ids of ``text``; no start token is added. Any thread, also while the model answers."""
+        return self._engine.tokenize(text)
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of token ids; unknown ids give nothing, incomplete characters U+FFFD."""
+        return self._engine.detokenize(tokens)
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens ``text`` has by itself; :meth:`litertlm.Chat.count` counts a message."""
+        return len(self._engine.tokenize(text))
 
     def close(self) -> None:
         """Stop what runs, close the chats, free the model. Idempotent."""
@@ -246,70 +358,33 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Client: {self._description.path} on {self._engine.info.backend}>"
+        return f"<Client: {self._model.path} on {self._engine.info.backend}>"
 
 
-def check_backend(backend: object) -> None:
-    """Raises BackendUnavailable unless it is one that litertlm knows."""
-    if backend not in get_args(Backend):
-        raise BackendUnavailable(
-            f"There is no backend {backend!r}",
-            backend=str(backend),
-            hint=f"Use one of: {', '.join(get_args(Backend))}.",
-        )
+def _preface(
+    messages: tuple[Message, ...], toolset: Toolset, settings: Settings, chat_template: str | None
+) -> Preface:
+    # Imported here: the seam brings typing machinery that an import of litertlm does without.
+    from litertlm._engine.seam import Preface, ToolSpec
 
-
-def _encoder_backend(
-    kind: str, asked: EncoderBackend, auto: str, description: ModelDescription
-) -> str | None:
-    """Where an encoder runs; None when it is off or the model has none."""
-    present = MODALITY_OF[kind] in description.modalities
-    if asked == "off" or (asked == "auto" and not present):
-        return None
-    if not present:
-        raise ModalityUnavailable(
-            f"{description.path} has no {kind} encoder, but {kind}_backend={asked!r} asks for one",
-            modality=MODALITY_OF[kind],
-            hint=f"Leave {kind}_backend out, or use a model that has one.",
-        )
-    return auto if asked == "auto" else asked
-
-
-def _model_sampler(description: ModelDescription) -> Sampler:
-    """The model's defaults, with every field set."""
-    said = description.sampler
-    if said is None:
-        return FALLBACK_SAMPLER
-    if said.kind == "greedy":
-        return Sampler(temperature=0.0, top_k=1, top_p=1.0, seed=0)
-    fallback = FALLBACK_SAMPLER
-    return Sampler(
-        temperature=fallback.temperature if said.temperature is None else _short(said.temperature),
-        top_k=said.top_k or fallback.top_k,
-        top_p=_short(said.top_p) if said.top_p is not None and said.kind == "top_p" else 1.0,
-        seed=said.seed or 0,
+    return Preface(
+        messages=messages,
+        tools=tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in toolset),
+        sampler=settings.decoding.sampler,
+        thinking=settings.decoding.thinking,
+        chat_template=chat_template,
     )
 
 
-def _short(value: float) -> float:
-    """A 32-bit float as a person would write it: 0.95, not 0.949999988079071."""
-    return float(f"{value:.6g}")
+def _model_of(engine: Engine) -> ModelFacts:
+    return engine.model if isinstance(engine, KnowsItsModel) else facts_from(engine.info, FALLBACK_SAMPLER)
 
 
-def _cache_dir(asked: str | os.PathLike[str] | None) -> str | None:
-    """The folder for weight caches, made if needed; None: none can or should be kept."""
-    if asked is not None and os.fspath(asked) == "off":
-        return None
-    folder = cache_folder() if asked is None else Path(asked).absolute()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        usable = os.access(folder, os.W_OK | os.X_OK)
-    except OSError:
-        usable = False
-    if usable:
-        return str(folder)
-    if asked is None:
-        return None  # a read-only device works without
-    raise OptionError(
-        f"cache_dir is not a writable folder: {folder}", hint="Name another one, or cache_dir='off'."
-    )
+def _require_defaults(settings: Mapping[str, Any]) -> None:
+    """Raises OptionError if a setting was given: beside an engine it would be silently ignored."""
+    defaults = inspect.signature(Client).parameters
+    for name, value in settings.items():
+        if value != defaults[name].default:
+            raise OptionError(
+                f"{name} has no effect beside engine", hint=f"Pass either {name} or engine, not both."
+            )

@@ -5,6 +5,8 @@
     LiteRTLMError
     ├── ModelFileError (ValueError)          the model file is damaged, or not a model
     │   └── ModelNotFoundError (FileNotFoundError)
+    ├── ChatFileError (ValueError)           the chat file is damaged, newer, or cannot be written
+    │   └── ChatFileNotFoundError (FileNotFoundError)
     ├── EngineLibraryError (ImportError)     the engine library is missing or does not fit
     ├── BackendUnavailable (RuntimeError)    this machine or library cannot run that backend
     ├── ModalityUnavailable (ValueError)     the model, or this client, takes no images or no audio
@@ -15,6 +17,10 @@
     ├── ContextOverflow (ValueError)         the conversation does not fit the context
     ├── Cancelled (RuntimeError)             the turn was cancelled
     ├── DeadlineExceeded (TimeoutError)      the turn ran into its timeout
+    ├── ToolHopsExceeded (RuntimeError)      the model went on asking for tools
+    ├── ReplyFormatError (ValueError)        the reply is not in the form that was asked for
+    ├── ToolError (RuntimeError)             a tool failed, and its policy is to raise
+    │   └── ToolTimeout (TimeoutError)       a tool ran into its timeout
     ├── ChatBusy (RuntimeError)              another turn is running on this chat
     ├── ClosedError (RuntimeError)           used after close
     └── EngineError (RuntimeError)           the engine failed for a reason of its own
@@ -27,12 +33,17 @@ Every message says what is wrong; where something can be done about it, ``hint``
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from litertlm.messages import Reply
 
 __all__ = [
     "BackendUnavailable",
     "Cancelled",
     "ChatBusy",
+    "ChatFileError",
+    "ChatFileNotFoundError",
     "ClosedError",
     "ContextOverflow",
     "DeadlineExceeded",
@@ -45,8 +56,12 @@ __all__ = [
     "ModelFileError",
     "ModelNotFoundError",
     "OptionError",
+    "ReplyFormatError",
     "TemplateError",
     "ToolCallSyntaxError",
+    "ToolError",
+    "ToolHopsExceeded",
+    "ToolTimeout",
 ]
 
 
@@ -91,6 +106,29 @@ class ModelFileError(LiteRTLMError, ValueError):
 
 class ModelNotFoundError(ModelFileError, FileNotFoundError):
     """There is no model file of that name."""
+
+
+class ChatFileError(LiteRTLMError, ValueError):
+    """A chat file is damaged, of a newer format or no chat file, or a chat cannot be written to one.
+
+    Attributes:
+        path: The file, "" when there is none.
+        place: Where in the chat, for example ``"history[3].parts[0].text"``; "" when it is the whole file.
+        problem: What is wrong there; a sentence that goes on from the place: ``"is not a text"``.
+    """
+
+    def __init__(
+        self, problem: str, *, path: str | os.PathLike[str] = "", place: str = "", hint: str = ""
+    ) -> None:
+        self.path = os.fspath(path)
+        self.place = place
+        self.problem = problem
+        sentence = f"{place} {problem}" if place else problem
+        super().__init__(f"{self.path}: {sentence}" if self.path else sentence, hint=hint)
+
+
+class ChatFileNotFoundError(ChatFileError, FileNotFoundError):
+    """There is no chat file of that name."""
 
 
 class EngineLibraryError(LiteRTLMError, ImportError):
@@ -179,6 +217,83 @@ class DeadlineExceeded(LiteRTLMError, TimeoutError):
         return (type(self), (self.timeout,))
 
 
+class ToolHopsExceeded(LiteRTLMError, RuntimeError):
+    """The model asked for tools again when no more rounds of tools were left; the turn is undone.
+
+    Attributes:
+        cap: The most rounds allowed.
+        hops: The rounds that ran.
+        last_reply: What the model said last, with the calls that were not made.
+    """
+
+    def __init__(self, cap: int, hops: int, last_reply: Reply) -> None:
+        super().__init__(
+            f"tool hops exceeded (cap {cap})",
+            hint="Raise max_tool_hops, or set answer_at_hop_limit=True for an answer without more tools.",
+        )
+        self.cap = cap
+        self.hops = hops
+        self.last_reply = last_reply
+
+    def __reduce__(self) -> tuple[type[ToolHopsExceeded], tuple[int, int, Reply]]:
+        return (type(self), (self.cap, self.hops, self.last_reply))
+
+
+class ReplyFormatError(LiteRTLMError, ValueError):
+    """The reply is not in the form that ``response_format`` asked for; the turn is undone.
+
+    Attributes:
+        reply: What the model said.
+    """
+
+    def __init__(self, reply: Reply, why: str) -> None:
+        cut = reply.finish_reason == "length"
+        super().__init__(
+            f"The reply does not have the form asked for: {why}",
+            hint="It was cut: raise max_output_tokens." if cut else "",
+        )
+        self.reply = reply
+        self._why = why
+
+    def __reduce__(self) -> tuple[type[ReplyFormatError], tuple[Reply, str]]:
+        return (type(self), (self.reply, self._why))
+
+
+class ToolError(LiteRTLMError, RuntimeError):
+    """A tool's handler failed, or gave back what cannot be told to the model; also its ``__cause__``.
+
+    Attributes:
+        tool: The tool's name.
+        call: The :class:`~litertlm.messages.ToolCall` that was being answered.
+        cause: What the handler raised.
+    """
+
+    def __init__(self, tool: str, call: Any, cause: BaseException) -> None:
+        super().__init__(f"Tool {tool!r} failed: {error_text(cause)}")
+        self.tool = tool
+        self.call = call
+        self.cause = cause
+        self.__cause__ = cause
+
+    def __reduce__(self) -> tuple[type[ToolError], tuple[Any, ...]]:
+        return (type(self), (self.tool, self.call, _portable(self.cause)))
+
+
+class ToolTimeout(ToolError, TimeoutError):
+    """A tool ran into its timeout; its handler may still be running in the background.
+
+    Attributes:
+        timeout: The limit in seconds.
+    """
+
+    def __init__(self, tool: str, call: Any, timeout: float) -> None:
+        super().__init__(tool, call, TimeoutError(f"no result within {timeout:g} s"))
+        self.timeout = timeout
+
+    def __reduce__(self) -> tuple[type[ToolTimeout], tuple[Any, ...]]:
+        return (type(self), (self.tool, self.call, self.timeout))
+
+
 class ChatBusy(LiteRTLMError, RuntimeError):
     """A second turn was started while one runs on the same chat."""
 
@@ -199,6 +314,27 @@ class EngineError(LiteRTLMError, RuntimeError):
         super().__init__(message, hint=hint)
         self.code = code
         self.log = log
+
+
+def error_text(error: BaseException) -> str:
+    """``Type: message``, or the type alone; never fails, whatever the error's ``__str__`` does."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    name = type(error).__name__
+    return f"{name}: {text}" if text else name
+
+
+def _portable(error: BaseException) -> BaseException:
+    """The error itself if it survives pickling, else one that says the same."""
+    import pickle
+
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(error_text(error))
+    return error
 
 
 class ToolCallSyntaxError(EngineError):

@@ -20,12 +20,14 @@ __all__ = [
     "AudioSource",
     "Chunk",
     "FinishReason",
+    "Hop",
     "Image",
     "ImageSource",
     "Message",
     "Part",
     "Reply",
     "Role",
+    "Score",
     "Text",
     "Timings",
     "ToolCall",
@@ -181,6 +183,27 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class Hop:
+    """One generation of a turn: the whole turn, unless tools ran in it.
+
+    Attributes:
+        text: What the model said.
+        thinking: What it thought.
+        tool_calls: What it asked for.
+        finish_reason: Why it ended.
+        usage: Tokens of this generation.
+        timings: Seconds and rates of this generation.
+    """
+
+    text: str
+    thinking: str
+    tool_calls: tuple[ToolCall, ...]
+    finish_reason: FinishReason
+    usage: Usage
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What the model answered in one turn. ``str(reply)`` is its text.
 
@@ -189,8 +212,10 @@ class Reply:
         thinking: The thinking channel's text, "" when there was none.
         tool_calls: Tools that the model wants to be run, in its order.
         finish_reason: Why it ended.
-        usage: Tokens of this turn.
-        timings: Seconds and rates of this turn.
+        usage: Tokens of this turn, all hops together.
+        timings: Seconds and rates of this turn; its rates are those of the last hop.
+        hops: The generations of this turn, in order; more than one if tools ran.
+        parsed: The answer as an object, if ``response_format`` asked for one; else None.
         raw: What the engine delivered, for debugging: one JSON document a line, in the engine's own form.
     """
 
@@ -200,6 +225,8 @@ class Reply:
     finish_reason: FinishReason = "stop"
     usage: Usage = Usage()
     timings: Timings = Timings()
+    hops: tuple[Hop, ...] = field(default=(), repr=False)
+    parsed: Any = None
     raw: str = field(default="", repr=False, compare=False)
 
     def __str__(self) -> str:
@@ -207,6 +234,19 @@ class Reply:
 
     def _repr_markdown_(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How likely a text is after another one.
+
+    Attributes:
+        total: Natural-log probability of the whole text.
+        tokens: The same for each of its tokens.
+    """
+
+    total: float
+    tokens: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Fixtures of the real engine and the real bundled model; there is no fake."""
+"""Fixtures of the real engine and the real bundled model; only ``testing/`` tests the fake one."""
 
 from __future__ import annotations
 

@@ -167,12 +167,10 @@ def be_interrupted(chat: Chat) -> None:
     """Ctrl-C while reading."""
     stream = chat.send_stream("Tell me a story.", max_output_tokens=LONG)
     next(stream)
-    take = stream._turn.take
-    stream._turn.take = interrupt  # type: ignore[method-assign]
+    stream._turn._native.take = interrupt  # type: ignore[union-attr, method-assign]
     with pytest.raises(KeyboardInterrupt):
         for _ in stream:
             pass
-    stream._turn.take = take  # type: ignore[method-assign]
 
 
 def interrupt(timeout: float | None) -> list[object]:
@@ -314,9 +312,13 @@ def test_a_slow_reader_does_not_keep_other_chats_waiting(client: Client) -> None
 def test_tools_are_declared_and_results_go_back(client: Client) -> None:
     """A tool result is prefilled like any message."""
     tool = Tool("get_weather", "Weather", {"type": "object", "properties": {"city": {"type": "string"}}})
-    with client.chat(tools=[tool], max_output_tokens=4) as chat:
-        chat.send("Weather in Paris?")
-        reply = chat.send_tool_result(ToolResult("call_1", "get_weather", {"temperature": 21}))
+    with client.chat(tools=[tool]) as chat:
+        asked = chat.send("What is the weather in Paris?")
+        (call,) = asked.tool_calls
+        assert (asked.finish_reason, call.name) == ("tool_calls", "get_weather")
+        assert chat.pending_tool_calls == asked.tool_calls
+        reply = chat.send_tool_result(ToolResult(call.id, call.name, {"temperature": 21}))
+        assert "21" in reply.text
         assert reply.usage.prompt_tokens > 0
         assert chat.history[-2].role == "tool"
 

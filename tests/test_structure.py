@@ -16,8 +16,8 @@ PACKAGE = Path(litertlm.__file__).parent
 
 # Each room may import the rooms before it, and itself.
 ROOMS = (
-    "errors",
     "messages",
+    "errors",
     "options",
     "folders",
     "_native",
@@ -25,10 +25,14 @@ ROOMS = (
     "media",
     "modelfile",
     "tools",
+    "events",
     "templates",
     "bundled",
     "chat",
+    "loading",
     "client",
+    "async_client",
+    "testing",
     "engine_log",
     "doctor",
     "__init__",
@@ -37,7 +41,17 @@ ROOMS = (
 )
 
 # What must not be loaded before it is used.
-HEAVY = ("litertlm._native", "litert_lm", "PIL", "soundfile", "numpy", "soxr", "huggingface_hub", "pydantic")
+HEAVY = (
+    "litertlm._native",
+    "litert_lm",
+    "PIL",
+    "soundfile",
+    "numpy",
+    "soxr",
+    "huggingface_hub",
+    "pydantic",
+    "asyncio",
+)
 
 
 def modules() -> list[Path]:
@@ -94,6 +108,17 @@ def test_the_command_line_uses_public_names_only() -> None:
         for imported in imports(file):
             private = [part for part in imported.split(".")[1:] if part.startswith("_")]
             assert not private, f"{file.name} imports {imported}"
+
+
+def test_chat_files_know_values_only() -> None:
+    """A chat on disk has no engine, no model and no code in it."""
+    allowed = ("litertlm.chat.portable", "litertlm.messages", "litertlm.options", "litertlm.errors")
+    for file in (PACKAGE / "chat" / "portable").rglob("*.py"):
+        for imported in imports(file):
+            assert imported.startswith(allowed), f"{file.name} imports {imported}"
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            assert not {"pickle", "marshal", "shelve"} & set(names)
 
 
 def test_public_names_are_listed_in_order() -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from litertlm.errors import LiteRTLMError
-from litertlm.messages import Message, Timings, ToolCall
+from litertlm.messages import Message, Score, Timings, ToolCall
 from litertlm.options import Sampler, TurnOptions
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "EngineInfo",
     "Mark",
     "Preface",
-    "Score",
     "ToolSpec",
     "Turn",
     "TurnEnd",
@@ -130,19 +129,6 @@ class TurnEnd:
     token_count: int
     timings: Timings
     raw: str
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """How likely a text is after another one.
-
-    Attributes:
-        total: Natural-log probability of the whole text.
-        tokens: The same for each of its tokens.
-    """
-
-    total: float
-    tokens: tuple[float, ...]
 
 
 class Turn(Protocol):

@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Collection, Iterable
-from contextlib import suppress
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from litertlm._engine.seam import Conversation, Mark, Turn
+from litertlm._engine.model import ModelFacts
 from litertlm.chat.compose import PartLike, text_message, tool_message, user_message
+from litertlm.chat.context import Context
+from litertlm.chat.gate import Gate
+from litertlm.chat.limits import Limits
+from litertlm.chat.opening import Begin, again, answering, edited, making_calls, pending_calls, saying
+from litertlm.chat.overflow import OnOverflow
+from litertlm.chat.room import RoomKeeper
+from litertlm.chat.settings import SendOptions, Settings
 from litertlm.chat.stream import Stream
-from litertlm.errors import ChatBusy, ClosedError, ContextOverflow
-from litertlm.messages import Message, Reply, Text, ToolResult, Usage
-from litertlm.options import TurnOptions
-from litertlm.templates import Markers
+from litertlm.chat.timeline import Timeline, first_state, state_before
+from litertlm.chat.turn import ChatTurn
+from litertlm.messages import Message, Reply, ToolCall, ToolResult, Usage
+from litertlm.tools import CancelToken, ToolRun, Toolset
 
-__all__ = ["Chat", "Context"]
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
+    from typing_extensions import Unpack
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """How full a chat is, in tokens.
+    from litertlm.chat.portable import ChatRecord
 
-    Attributes:
-        limit: Context length, None when the model does not say.
-        used: In the KV cache.
-    """
-
-    limit: int | None
-    used: int
-
-    @property
-    def remaining(self) -> int | None:
-        """Free tokens, None when the limit is unknown."""
-        return None if self.limit is None else max(0, self.limit - self.used)
+__all__ = ["Chat"]
 
 
 class Chat:
@@ -45,45 +40,61 @@ class Chat:
     and recordings need not be sent again. Whatever happens in a turn (an error, a timeout, Ctrl-C, a stream
     left early), the chat is afterwards as it was before it.
 
-    Threads: any, one turn at a time; a second one raises :class:`~litertlm.errors.ChatBusy`.
+    All sends take the options of :class:`~litertlm.chat.SendOptions` as keywords, and raise:
+
+    * MessageError, MediaError, ModalityUnavailable: The message cannot be sent as it is.
+    * OptionError: An option is out of range, or one that the engine does not honour.
+    * ContextOverflow: The message does not fit any more.
+    * Cancelled, DeadlineExceeded: The turn was stopped, or ran out of time.
+    * ToolError, ToolHopsExceeded: A tool failed, or the model went on calling tools.
+    * ReplyFormatError: The reply does not have the ``response_format``.
+    * ChatBusy: Another turn is running on this chat.
+    * ClosedError: The chat is closed.
+    * TemplateError, EngineError: The chat template or the engine failed.
+
+    Threads: any, one turn at a time; what a second one gets, ``when_busy`` of :meth:`~litertlm.Client.chat`
+    says.
     """
 
     def __init__(
         self,
-        conversation: Conversation,
+        timeline: Timeline,
+        settings: Settings,
         *,
-        preface: tuple[Message, ...],
+        toolset: Toolset,
+        model: ModelFacts,
         limit: int | None,
-        modalities: Collection[str],
-        markers: Markers,
-        max_output_tokens: int | None,
+        on_overflow: OnOverflow,
+        waits: bool,
     ) -> None:
-        self._conversation = conversation
+        self._timeline = timeline
+        self._settings = settings
+        self._toolset = toolset
+        self._model = model
+        self._created = datetime.now(timezone.utc)
         self._limit = limit
-        self._modalities = modalities
-        self._markers = markers
-        self._max_output_tokens = max_output_tokens
-        # One object, so that keeping a turn is one assignment that nothing can interrupt halfway.
-        self._state = _State(preface, Usage())
-        self._closed = False
-        # Guards which turn runs.
-        self._lock = threading.Lock()
-        self._turn: _RunningTurn | None = None
+        self._on_overflow = on_overflow
+        self._gate = Gate(waits=waits)
+        self._closes = False
+        # Where async handlers run; None: on a loop of their own.
+        self.handlers_loop: AbstractEventLoop | None = None
+
+    # -- what there is -----------------------------------------------------------------------------------
 
     @property
     def history(self) -> tuple[Message, ...]:
         """What has been said, the system message first; media as encoded bytes."""
-        return self._state.history
+        return self._timeline.state.history
 
     @property
     def usage(self) -> Usage:
         """Tokens of all turns so far."""
-        return self._state.usage
+        return self._timeline.state.usage
 
     @property
     def token_count(self) -> int:
         """Tokens in the KV cache; 0 before the first turn."""
-        return self._conversation.token_count
+        return self._timeline.token_count
 
     @property
     def context(self) -> Context:
@@ -91,95 +102,232 @@ class Chat:
         return Context(self._limit, self.token_count)
 
     @property
+    def pending_tool_calls(self) -> tuple[ToolCall, ...]:
+        """Calls of the last reply that wait for :meth:`send_tool_result` or :meth:`run_tools`."""
+        return pending_calls(self.history)
+
+    @property
     def closed(self) -> bool:
         """Whether the chat is closed."""
-        return self._closed
+        return self._gate.closed
 
-    def send(
-        self, message: str, *, max_output_tokens: int | None = None, timeout: float | None = None
-    ) -> Reply:
+    def count(self, message: str | Iterable[PartLike]) -> int:
+        """Tokens that sending ``message`` now would add to the context, its media and template included.
+
+        Before the first turn, the system message and the tools are among them. Exact for text; an upper bound
+        with images or audio.
+
+        Raises:
+            MessageError, MediaError, ModalityUnavailable: It cannot be sent.
+            TemplateError: The template fails on it.
+        """
+        return self._timeline.count(user_message(message, self._model.modalities, caller="count"))
+
+    def render(self, message: str | Iterable[PartLike]) -> str:
+        """The text that sending ``message`` now would prefill; nothing is sent. Raises as :meth:`count`."""
+        return self._timeline.render(user_message(message, self._model.modalities, caller="render"))
+
+    # -- turns -------------------------------------------------------------------------------------------
+
+    def send(self, message: str, **options: Unpack[SendOptions]) -> Reply:
         """Say something and wait for the whole reply.
 
         Args:
             message: The user's text; control markers of the model in it stay text.
-            max_output_tokens: Cut the reply after this many tokens; None: the chat's setting.
-            timeout: Seconds for the whole turn, waiting for other chats included.
-
-        Raises:
-            MessageError: The message cannot be sent as it is.
-            ContextOverflow: It does not fit any more.
-            DeadlineExceeded: The time is over.
-            ChatBusy: Another turn is running.
-            ClosedError: The chat is closed.
-            TemplateError: The chat template failed.
-            EngineError: The engine failed.
+            **options: See :class:`~litertlm.chat.SendOptions`.
         """
-        return _read(self.send_stream(message, max_output_tokens=max_output_tokens, timeout=timeout))
+        return _read(self._begin(saying(text_message(message)), options, "send"))
 
-    def send_stream(
-        self, message: str, *, max_output_tokens: int | None = None, timeout: float | None = None
-    ) -> Stream:
+    def send_stream(self, message: str, **options: Unpack[SendOptions]) -> Stream:
         """Say something and get the reply piece by piece; as :meth:`send`.
 
-        The turn begins at once; reading may begin later.
+        The turn begins at once; reading may begin later. Tools run in the thread that reads.
         """
-        return self._start(text_message(message), TurnOptions(max_output_tokens, timeout))
+        return self._begin(saying(text_message(message)), options, "send_stream")
 
-    def send_multi(
-        self,
-        parts: Iterable[PartLike],
-        *,
-        max_output_tokens: int | None = None,
-        timeout: float | None = None,
-    ) -> Reply:
+    def send_multi(self, parts: Iterable[PartLike], **options: Unpack[SendOptions]) -> Reply:
         """Send text, images and recordings in one message; otherwise as :meth:`send`.
 
         Args:
             parts: In the order in which the model gets them; strings are text.
-            max_output_tokens: As for :meth:`send`.
-            timeout: As for :meth:`send`.
-
-        Raises:
-            MediaError: An image or a recording cannot be used.
-            ModalityUnavailable: The model has no encoder for it, or it is switched off.
+            **options: See :class:`~litertlm.chat.SendOptions`.
         """
-        options = TurnOptions(max_output_tokens, timeout)
-        return _read(self._start(user_message(parts, self._modalities, caller="send_multi"), options))
+        message = user_message(parts, self._model.modalities, caller="send_multi")
+        return _read(self._begin(saying(message), options, "send_multi"))
 
-    def send_multi_stream(
-        self,
-        parts: Iterable[PartLike],
-        *,
-        max_output_tokens: int | None = None,
-        timeout: float | None = None,
-    ) -> Stream:
+    def send_multi_stream(self, parts: Iterable[PartLike], **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`send_multi`, piece by piece."""
-        options = TurnOptions(max_output_tokens, timeout)
-        return self._start(user_message(parts, self._modalities, caller="send_multi_stream"), options)
+        message = user_message(parts, self._model.modalities, caller="send_multi_stream")
+        return self._begin(saying(message), options, "send_multi_stream")
 
     def send_tool_result(
-        self,
-        results: ToolResult | Iterable[ToolResult],
-        *,
-        max_output_tokens: int | None = None,
-        timeout: float | None = None,
+        self, results: ToolResult | Iterable[ToolResult], **options: Unpack[SendOptions]
     ) -> Reply:
-        """Give the model what its tool calls returned, and wait for its reply; otherwise as :meth:`send`."""
-        return _read(self._start(tool_message(results), TurnOptions(max_output_tokens, timeout)))
+        """Give the model what the calls of its last reply returned, and wait for its reply.
+
+        Args:
+            results: One for each of :attr:`pending_tool_calls`, in any order.
+            **options: See :class:`~litertlm.chat.SendOptions`.
+
+        Raises:
+            MessageError: Nothing is pending, a result is missing, or one belongs to no call.
+        """
+        return _read(self.send_tool_result_stream(results, **options))
+
+    def send_tool_result_stream(
+        self, results: ToolResult | Iterable[ToolResult], **options: Unpack[SendOptions]
+    ) -> Stream:
+        """As :meth:`send_tool_result`, piece by piece."""
+        return self._begin(answering(tool_message(results)), options, "send_tool_result")
+
+    def run_tools(self, **options: Unpack[SendOptions]) -> Reply:
+        """Make the calls that an approval put off, and wait for the model's reply.
+
+        Args:
+            **options: See :class:`~litertlm.chat.SendOptions`; ``approve`` is asked again.
+
+        Raises:
+            MessageError: Nothing is pending, or one of the calls has no handler.
+        """
+        return _read(self.run_tools_stream(**options))
+
+    def run_tools_stream(self, **options: Unpack[SendOptions]) -> Stream:
+        """As :meth:`run_tools`, piece by piece."""
+        return self._begin(making_calls(self._toolset), options, "run_tools")
+
+    def regenerate(self, **options: Unpack[SendOptions]) -> Reply:
+        """Take the latest turn back and have its message answered anew; if that fails, the old answer stays.
+
+        Args:
+            **options: See :class:`~litertlm.chat.SendOptions`.
+
+        Raises:
+            MessageError: There is no turn yet.
+        """
+        return _read(self.regenerate_stream(**options))
+
+    def regenerate_stream(self, **options: Unpack[SendOptions]) -> Stream:
+        """As :meth:`regenerate`, piece by piece."""
+        return self._begin(again(), options, "regenerate")
+
+    def edit(self, index: int, text: str, **options: Unpack[SendOptions]) -> Reply:
+        """Change what the user said, and have it answered; everything after it is forgotten.
+
+        If that fails, the chat is as it was before.
+
+        Args:
+            index: Of a user message in :attr:`history`; negative ones count from the end.
+            text: Takes the place of its text; its images and recordings stay.
+            **options: See :class:`~litertlm.chat.SendOptions`.
+
+        Raises:
+            MessageError: There is no such message, or it was there from the beginning.
+        """
+        return _read(self.edit_stream(index, text, **options))
+
+    def edit_stream(self, index: int, text: str, **options: Unpack[SendOptions]) -> Stream:
+        """As :meth:`edit`, piece by piece."""
+        return self._begin(edited(index, text), options, "edit")
 
     def cancel(self) -> None:
         """Stop the turn in progress: its reader gets :class:`~litertlm.errors.Cancelled`. Any thread."""
-        turn = self._turn
-        if turn is not None:
-            turn.cancel()
+        guest = self._gate.guest
+        if guest is not None:
+            guest.cancel()
+
+    # -- going back --------------------------------------------------------------------------------------
+
+    def undo(self, turns: int = 1) -> tuple[Message, ...]:
+        """Take the latest turns back, as if they had not been made.
+
+        Returns:
+            The messages that are gone.
+
+        Raises:
+            MessageError: There are not as many turns.
+            ChatBusy: A turn is running.
+        """
+        with self._gate.held():
+            state = self._timeline.state
+            target = state_before(state, turns)
+            self._timeline.go_to(target)
+            kept = {id(message) for message in target.history}
+            return tuple(message for message in state.history if id(message) not in kept)
+
+    def reset(self) -> None:
+        """Start again with the same settings: only what was there from the beginning stays.
+
+        Raises:
+            ChatBusy: A turn is running.
+        """
+        with self._gate.held():
+            self._timeline.go_to(first_state(self._timeline.state))
+
+    def fork(self) -> Chat:
+        """An independent chat that goes on from here.
+
+        Raises:
+            ChatBusy: A turn is running.
+        """
+        with self._gate.held():
+            return Chat(
+                self._timeline.fork(),
+                self._settings,
+                toolset=self._toolset,
+                model=self._model,
+                limit=self._limit,
+                on_overflow=self._on_overflow,
+                waits=self._gate.waits,
+            )
+
+    def record(self) -> ChatRecord:
+        """The chat as a value without handles, for :meth:`litertlm.Client.load_chat`; what a pickle carries.
+
+        Raises:
+            ChatBusy: A turn is running.
+        """
+        from litertlm.chat.saving import record_of
+
+        with self._gate.held():
+            return record_of(self._timeline, self._settings, self._model, created=self._created)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the chat to a file, from which :meth:`litertlm.Client.load_chat` goes on.
+
+        An earlier file is replaced as a whole or stays as it is. Handlers of tools are code, and not kept.
+
+        Args:
+            path: Of any name; ``.chat`` is customary.
+
+        Raises:
+            ChatFileError: It cannot be written.
+            ChatBusy: A turn is running.
+        """
+        from litertlm.chat.portable import write_chat
+
+        write_chat(path, self.record())
+
+    def __copy__(self) -> Chat:
+        return self.fork()
+
+    def __deepcopy__(self, memo: object) -> Chat:
+        return self.fork()
+
+    def __reduce__(self) -> tuple[Callable[[bytes], ChatRecord], tuple[bytes]]:
+        from litertlm.chat.portable import from_bytes, to_bytes
+
+        return from_bytes, (to_bytes(self.record()),)
 
     def close(self) -> None:
         """Stop the turn in progress and free the KV cache. Idempotent."""
-        self._closed = True
-        turn = self._turn
-        if turn is not None:
-            turn.rollback()
-        self._conversation.close()
+        self._gate.close()
+        self._timeline.close()
+
+    def close_when_idle(self) -> None:
+        """Close after the turn in progress, or now if there is none."""
+        self._closes = True
+        if self._gate.guest is None:
+            self.close()
 
     def __enter__(self) -> Chat:
         return self
@@ -190,113 +338,55 @@ class Chat:
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"{self.token_count} of {self._limit or '?'} tokens"
+        state = "closed" if self.closed else f"{self.token_count} of {self._limit or '?'} tokens"
         return f"<Chat: {len(self.history)} messages, {state}>"
 
-    def _start(self, message: Message, options: TurnOptions) -> Stream:
-        started = time.monotonic()
-        if options.max_output_tokens is None:
-            options = TurnOptions(self._max_output_tokens, options.timeout)
-        safe = self._markers.neutralise_message(message)
-        owner = self._claim(message)
+    # -- inside ------------------------------------------------------------------------------------------
+
+    def _begin(self, begin: Begin, options: SendOptions, caller: str) -> Stream:
+        settings = self._settings.changed(options, caller)
+        settings.check_honoured(self._timeline.engine.info)
+        limits = Limits(CancelToken(settings.signal), settings.decoding.timeout)
+        turn = ChatTurn(
+            self._timeline,
+            settings,
+            begin,
+            tools=self._tool_run(settings, limits),
+            limits=limits,
+            room=RoomKeeper(self._timeline, self._limit, self._on_overflow, limits),
+            done=self._leave,
+        )
         try:
-            self._check_room(safe)
-            owner.mark = self._conversation.mark()
-            owner.turn = self._conversation.prepare(safe, options)
-            owner.turn.start()
-            return Stream(owner, owner.turn, options.timeout, started)
-        except BaseException:
-            owner.rollback()
+            self._gate.enter(turn)
+            return Stream(turn)
+        except BaseException as error:
+            turn.rollback(error)
             raise
 
-    def _claim(self, message: Message) -> _RunningTurn:
-        with self._lock:
-            if self._closed:
-                raise ClosedError("The chat is closed", hint="Open a new one with client.chat().")
-            before = self._turn
-            if before is not None:
-                if not before.undoing:
-                    raise ChatBusy(
-                        "Another turn is still running on this chat",
-                        hint="Read its stream to the end or close it, or use a chat of its own.",
-                    )
-                # Undoing it was interrupted, or goes on in another thread: see it through first.
-                before.rollback()
-            self._turn = turn = _RunningTurn(self, message)
-            return turn
-
-    def _check_room(self, message: Message) -> None:
-        if self._limit is None:
-            return
-        used, needed = self._conversation.token_count, self._conversation.count(message)
-        # One token must be left for the answer.
-        if used + needed >= self._limit:
-            raise ContextOverflow(used, needed, self._limit)
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What a chat remembers beside the KV cache."""
-
-    history: tuple[Message, ...]
-    usage: Usage
-
-
-class _RunningTurn:
-    """The chat's side of a turn: what to undo, and what to keep.
-
-    It does not refer to the stream, so that a stream that nobody reads any more is collected, and undone.
-    """
-
-    def __init__(self, chat: Chat, message: Message) -> None:
-        self.mark: Mark | None = None
-        self.turn: Turn | None = None
-        self.undoing = False
-        self._chat = chat
-        self._message = message
-        self._kept: _State | None = None
-        self._lock = threading.RLock()
-
-    def cancel(self) -> None:
-        """Ask the engine to stop. Any thread."""
-        if self.turn is not None:
-            self.turn.cancel()
-
-    def commit(self, reply: Reply) -> None:
-        """Keep the turn."""
-        chat = self._chat
-        parts = ((Text(reply.text),) if reply.text else ()) + reply.tool_calls
-        self._kept = _State(
-            (*chat.history, self._message, Message("assistant", parts)), chat.usage + reply.usage
+    def _tool_run(self, settings: Settings, limits: Limits) -> ToolRun | None:
+        """What makes the calls of one turn; None if no tool can be run."""
+        if not any(tool.handler for tool in self._toolset):
+            return None
+        return ToolRun(
+            self._toolset,
+            settings.tools,
+            token=limits.token,
+            chat=self,
+            deadline=limits.deadline,
+            turn_timeout=limits.timeout,
+            approve=settings.approve,
+            count_tokens=lambda text: len(self._timeline.engine.tokenize(text)),
+            loop=self.handlers_loop,
         )
-        chat._state = self._kept
-        self._release()
 
-    def rollback(self) -> None:
-        """Undo the turn, unless it was kept. Repeat it when it was interrupted; any thread."""
-        self.undoing = True
-        with self._lock:
-            chat = self._chat
-            if self.turn is not None:
-                self.turn.close()
-            kept = self._kept is not None and chat._state is self._kept
-            if self.mark is not None and not kept and not chat._closed:
-                # A closed client has nothing to go back to.
-                with suppress(ClosedError):
-                    chat._conversation.rewind(self.mark)
-            self._release()
-
-    def _release(self) -> None:
-        if self.turn is not None:
-            self.turn.close()
-        if self.mark is not None:
-            self.mark.close()
-        if self._chat._turn is self:
-            self._chat._turn = None
+    def _leave(self, turn: ChatTurn) -> None:
+        self._gate.leave(turn)
+        if self._closes:
+            self.close()
 
 
 def _read(stream: Stream) -> Reply:
     with stream:
-        for _ in stream:
+        for _ in stream.events():
             pass
         return stream.reply

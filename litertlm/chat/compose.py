@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterable
 from typing import TypeAlias
 
 from litertlm.errors import MessageError, ModalityUnavailable
-from litertlm.media import encode_audio, encode_image
-from litertlm.messages import Audio, Image, Message, Part, Text, ToolResult
+from litertlm.messages import Audio, Image, Message, Part, Text, ToolCall, ToolResult
 
-__all__ = ["PartLike", "text_message", "tool_message", "user_message"]
+__all__ = ["PartLike", "in_order", "opening", "text_message", "tool_message", "user_message"]
 
 PartLike: TypeAlias = "str | Text | Image | Audio"
 
@@ -66,6 +65,59 @@ def tool_message(results: ToolResult | Iterable[ToolResult]) -> Message:
     return Message("tool", parts)
 
 
+def opening(
+    system: str | None, messages: Iterable[Message], modalities: Collection[str]
+) -> tuple[Message, ...]:
+    """What a chat begins with: the system message, and what was said before.
+
+    Raises:
+        MessageError: A message is none, or stands where it cannot.
+        MediaError, ModalityUnavailable: An image or a recording cannot be used.
+    """
+    begun: list[Message] = []
+    if system:
+        _check_text(system, "system message")
+        begun.append(Message("system", (Text(system),)))
+    for number, message in enumerate(messages):
+        if not isinstance(message, Message):
+            raise MessageError(f"initial_messages[{number}] is no Message, but {type(message).__name__}")
+        if message.role == "system" and begun:
+            raise MessageError(
+                f"initial_messages[{number}] is a system message", hint="There is one, and it comes first."
+            )
+        begun.append(Message(message.role, tuple(_part(part, modalities) for part in message.parts)))
+    return tuple(begun)
+
+
+def _part(part: Part, modalities: Collection[str]) -> Part:
+    return part if isinstance(part, ToolCall | ToolResult) else _encode(part, modalities)
+
+
+def in_order(message: Message, calls: tuple[ToolCall, ...]) -> Message:
+    """The same tool results in the order of the calls that they answer.
+
+    Raises:
+        MessageError: A result answers none of them, one has none or two.
+    """
+    if not calls:
+        raise MessageError(
+            "No tool call waits for a result", hint="Results answer the calls in the last reply's tool_calls."
+        )
+    results = {part.call_id: part for part in message.parts if isinstance(part, ToolResult)}
+    ids = [call.id for call in calls]
+    unknown = [call_id for call_id in results if call_id not in ids]
+    missing = [call_id for call_id in ids if call_id not in results]
+    if unknown:
+        raise MessageError(f"There is no tool call {unknown[0]!r}", hint=f"These wait: {', '.join(ids)}.")
+    if missing:
+        raise MessageError(
+            f"The tool call {missing[0]!r} has no result", hint="Give the results of all calls at once."
+        )
+    if len(results) < len(message.parts):
+        raise MessageError("A tool call has two results")
+    return Message("tool", tuple(results[call_id] for call_id in ids))
+
+
 def _encode(part: PartLike, modalities: Collection[str]) -> Part:
     match part:
         case str():
@@ -74,9 +126,13 @@ def _encode(part: PartLike, modalities: Collection[str]) -> Part:
             _check_text(text)
             return part
         case Image():
+            from litertlm.media import encode_image
+
             _require("image", modalities)
             return Image(encode_image(part).data)
         case Audio():
+            from litertlm.media import encode_audio
+
             _require("audio", modalities)
             return Audio(encode_audio(part).data)
         case _:
@@ -97,17 +153,17 @@ def _require(modality: str, modalities: Collection[str]) -> None:
         )
 
 
-def _check_text(text: str) -> None:
+def _check_text(text: str, what: str = "message") -> None:
     """NUL and lone surrogates are refused here, before anything else is done with the message."""
     if "\0" in text:
         raise MessageError(
-            f"The message contains a NUL character (at position {text.index(chr(0))})",
+            f"The {what} contains a NUL character (at position {text.index(chr(0))})",
             hint="Remove it; a model cannot read it.",
         )
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise MessageError(
-            f"The message is not valid Unicode text (lone surrogate at position {error.start})",
+            f"The {what} is not valid Unicode text (lone surrogate at position {error.start})",
             hint="Decode the original bytes with the right encoding, or with errors='replace'.",
         ) from None

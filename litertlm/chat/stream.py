@@ -1,32 +1,33 @@
-"""A turn as its user sees it: chunks, then one reply, or the chat as it was before."""
+"""A turn as its user reads it: chunks, then one reply, or the chat as it was before."""
 
 from __future__ import annotations
 
-import time
 from collections import deque
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Protocol
 
-from litertlm._engine.seam import Delta, Turn, TurnEnd
-from litertlm.errors import ClosedError, DeadlineExceeded
-from litertlm.messages import Chunk, FinishReason, Reply, Usage
+from litertlm import events
+from litertlm.chat.turn import ChatTurn
+from litertlm.errors import ClosedError
+from litertlm.events import Event
+from litertlm.messages import Chunk, Reply
 
-__all__ = ["Stream", "TurnOwner"]
+__all__ = ["Stream", "chunk_of"]
 
 
-class TurnOwner(Protocol):
-    """What a finished turn is reported to."""
-
-    def commit(self, reply: Reply) -> None:
-        """The turn ended well: it becomes part of the conversation."""
-        ...
-
-    def rollback(self) -> None:
-        """The turn failed or was left: stop it, and make the conversation what it was before.
-
-        May be called again if it was interrupted.
-        """
-        ...
+def chunk_of(event: Event) -> Chunk | None:
+    """What an event is to who reads chunks; None: nothing."""
+    match event:
+        case events.TextDelta(text):
+            return Chunk(text)
+        case events.ThinkingDelta(text):
+            return Chunk(thinking=text)
+        case events.ToolCallDelta(calls):
+            return Chunk(tool_calls=calls)
+        case events.TurnEnded(reply):
+            return Chunk(reply=reply)
+        case _:
+            return None
 
 
 class Stream:
@@ -40,14 +41,12 @@ class Stream:
     Threads: one at a time; :meth:`cancel` from any.
     """
 
-    def __init__(self, owner: TurnOwner, turn: Turn, timeout: float | None, started: float) -> None:
-        self._owner: TurnOwner | None = owner
+    def __init__(self, turn: ChatTurn) -> None:
         self._turn = turn
-        self._timeout = timeout
-        self._deadline = None if timeout is None else started + timeout
-        self._waiting: deque[Delta] = deque()
-        self._said: list[Delta] = []
+        self._happened = deque(turn.begin())
         self._reply: Reply | None = None
+        # Whether whoever reads knows how the turn ended.
+        self._told = False
 
     @property
     def reply(self) -> Reply:
@@ -63,7 +62,16 @@ class Stream:
     @property
     def finished(self) -> bool:
         """Whether the turn is over and settled, one way or the other."""
-        return self._owner is None
+        return self._turn.over
+
+    def events(self) -> Iterator[Event]:
+        """Everything that happens in the turn, see :mod:`litertlm.events`; instead of iterating over chunks.
+
+        Raises:
+            LiteRTLMError: The turn failed, and the chat is as it was before.
+        """
+        while not self._ended():
+            yield self._next_event()
 
     def cancel(self) -> None:
         """Stop the turn: the reader gets :class:`~litertlm.errors.Cancelled`. Any thread, any time."""
@@ -71,61 +79,37 @@ class Stream:
 
     def close(self) -> None:
         """Leave the stream: cancel the turn unless it is over, and undo it. Idempotent."""
-        if self._owner is not None:
-            self._owner.rollback()
-            self._owner = None
+        self._told = True
+        self._turn.rollback()
 
     def __iter__(self) -> Stream:
         return self
 
     def __next__(self) -> Chunk:
-        try:
-            return self._next()
-        except StopIteration:
-            raise
-        except BaseException:
-            self.close()
-            raise
-
-    def _next(self) -> Chunk:
-        while not self._waiting:
-            if self._owner is None:
+        while True:
+            if self._ended():
                 raise StopIteration
-            if self._turn.end is not None:
-                return self._conclude(self._turn.end)
-            self._waiting.extend(self._turn.take(self._left()))
-            if not self._waiting and self._turn.end is None:
-                raise DeadlineExceeded(self._timeout or 0.0)
-        delta = self._waiting.popleft()
-        self._said.append(delta)
-        return Chunk(delta.text, delta.thinking, delta.tool_calls)
+            chunk = chunk_of(self._next_event())
+            if chunk is not None:
+                return chunk
 
-    def _conclude(self, end: TurnEnd) -> Chunk:
-        if end.error is not None:
-            raise end.error
-        reply = Reply(
-            text="".join(delta.text for delta in self._said),
-            thinking="".join(delta.thinking for delta in self._said),
-            tool_calls=tuple(call for delta in self._said for call in delta.tool_calls),
-            finish_reason=_finish_reason(end, any(delta.tool_calls for delta in self._said)),
-            usage=Usage(
-                end.prompt_tokens,
-                end.completion_tokens,
-                end.reused_tokens,
-                end.image_tokens,
-                end.audio_tokens,
-            ),
-            timings=end.timings,
-            raw=end.raw,
-        )
-        assert self._owner is not None
-        self._owner.commit(reply)
-        self._owner = None
-        self._reply = reply
-        return Chunk(reply=reply)
+    def _ended(self) -> bool:
+        """Whether nothing comes any more; raises if the turn was undone behind the reader's back."""
+        failure = self._turn.failure
+        if failure is not None and not self._told:
+            self._told = True
+            raise failure
+        return self._turn.over and (failure is not None or not self._happened)
 
-    def _left(self) -> float | None:
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+    def _next_event(self) -> Event:
+        try:
+            event = self._happened.popleft() if self._happened else next(self._turn)
+        except BaseException:
+            self._told = True
+            raise
+        if isinstance(event, events.TurnEnded):
+            self._reply = event.reply
+        return event
 
     def __enter__(self) -> Stream:
         return self
@@ -136,12 +120,7 @@ class Stream:
         self.close()
 
     def __del__(self) -> None:
-        # A failed __init__ leaves no _owner.
-        if getattr(self, "_owner", None) is not None:
-            self.close()
-
-
-def _finish_reason(end: TurnEnd, calls: bool) -> FinishReason:
-    if calls:
-        return "tool_calls"
-    return "length" if end.cut else "stop"
+        # Empty after an __init__ that failed at its first line.
+        turn = getattr(self, "_turn", None)
+        if turn is not None and not turn.over:
+            turn.rollback()

@@ -10,8 +10,9 @@ from litertlm._engine.lib import check, ffi, lib, native_text, new_error
 from litertlm._engine.litert.options import COMPLETION
 from litertlm._engine.litert.shape import effective_sampler, native_sampler
 from litertlm._engine.litert.turn import NativeTurn, close_stream
-from litertlm._engine.seam import Delta, Score
+from litertlm._engine.seam import Delta
 from litertlm.errors import Cancelled, ContextOverflow, EngineError, LiteRTLMError, MessageError, OptionError
+from litertlm.messages import Score
 from litertlm.options import Sampler, TurnOptions
 
 if TYPE_CHECKING:

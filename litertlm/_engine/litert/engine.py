@@ -18,9 +18,10 @@ from litertlm._engine.litert.conversation import LiteRtConversation
 from litertlm._engine.litert.options import honoured
 from litertlm._engine.litert.rendering import Renderers
 from litertlm._engine.log import listening
-from litertlm._engine.seam import EngineInfo, Preface, Score
+from litertlm._engine.seam import EngineInfo, Preface
 from litertlm._engine.turns import TurnQueue
 from litertlm.errors import BackendUnavailable, EngineError, LiteRTLMError
+from litertlm.messages import Score
 from litertlm.options import Sampler, TurnOptions
 
 __all__ = ["LiteRtEngine", "LoadOptions"]

@@ -1,0 +1,155 @@
+"""Loading a model: what was asked for, what the file holds, and what results."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from litertlm._engine.model import ModelFacts
+from litertlm.bundled import bundled_model
+from litertlm.errors import BackendUnavailable, ModalityUnavailable, OptionError
+from litertlm.folders import cache_folder
+from litertlm.modelfile import ModelDescription, open_model
+from litertlm.modelfile.control_tokens import read_control_tokens
+from litertlm.options import FALLBACK_SAMPLER, Backend, EncoderBackend, Sampler, check_choice, check_integer
+
+if TYPE_CHECKING:
+    from litertlm._engine.seam import Engine
+
+__all__ = ["check_backend", "load_engine"]
+
+MODALITY_OF = {"vision": "image", "audio": "audio"}
+
+
+def check_backend(backend: object) -> None:
+    """Raises BackendUnavailable unless it is one that litertlm knows."""
+    if backend not in get_args(Backend):
+        raise BackendUnavailable(
+            f"There is no backend {backend!r}",
+            backend=str(backend),
+            hint=f"Use one of: {', '.join(get_args(Backend))}.",
+        )
+
+
+def load_engine(
+    *,
+    model: str | os.PathLike[str] | None,
+    backend: Backend,
+    vision_backend: EncoderBackend,
+    audio_backend: EncoderBackend,
+    threads: int | None,
+    max_tokens: int | None,
+    cache_dir: str | os.PathLike[str] | None,
+    lib: str | os.PathLike[str] | None,
+) -> tuple[Engine, ModelFacts]:
+    """Verify the model file and load it; arguments as for :class:`Client`."""
+    check_backend(backend)
+    check_choice("vision_backend", vision_backend, get_args(EncoderBackend))
+    check_choice("audio_backend", audio_backend, get_args(EncoderBackend))
+    # The engine really starts as many threads as it is told.
+    check_integer("threads", threads, 1, os.cpu_count() or 1)
+    check_integer("max_tokens", max_tokens, 16, 2**31 - 1)
+    with open_model(bundled_model() if model is None else model) as file:
+        description = file.description
+        backends = {
+            "vision": _encoder_backend("vision", vision_backend, backend, description),
+            "audio": _encoder_backend("audio", audio_backend, "cpu", description),
+        }
+        limits = [limit for limit in (max_tokens, description.max_context) if limit is not None]
+        # Imported here: the engine library is loaded when it is used, not when litertlm is imported.
+        from litertlm._engine.cores import available_cores
+        from litertlm._engine.lib import load_library
+        from litertlm._engine.litert import LiteRtEngine, LoadOptions
+
+        facts = ModelFacts(
+            path=description.path,
+            model_type=description.model_type,
+            modalities=("text", *(MODALITY_OF[kind] for kind, where in backends.items() if where)),
+            control_tokens=read_control_tokens(file),
+            sampler=_model_sampler(description),
+            supports_thinking=description.supports_thinking,
+            supports_tools=description.supports_tools,
+            chat_template=description.chat_template,
+            digest=_digest(description),
+        )
+        engine = LiteRtEngine(
+            load_library(lib),
+            LoadOptions(
+                path=str(Path(file.path).absolute()),
+                descriptor=file.descriptor,
+                backend=backend,
+                vision_backend=backends["vision"],
+                audio_backend=backends["audio"],
+                threads=threads or available_cores(),
+                max_tokens=max_tokens,
+                max_context=min(limits, default=None),
+                cache_dir=_cache_dir(cache_dir),
+                sampler=facts.sampler,
+                image_tokens=description.max_image_tokens or 0,
+            ),
+        )
+    return engine, facts
+
+
+def _digest(description: ModelDescription) -> str:
+    """A hash of what the file says about itself; the weights are not read for it."""
+    said = (description.size, description.model_type, dict(description.properties), description.sections)
+    return hashlib.sha256(repr(said).encode()).hexdigest()
+
+
+def _encoder_backend(
+    kind: str, asked: EncoderBackend, auto: str, description: ModelDescription
+) -> str | None:
+    """Where an encoder runs; None when it is off or the model has none."""
+    present = MODALITY_OF[kind] in description.modalities
+    if asked == "off" or (asked == "auto" and not present):
+        return None
+    if not present:
+        raise ModalityUnavailable(
+            f"{description.path} has no {kind} encoder, but {kind}_backend={asked!r} asks for one",
+            modality=MODALITY_OF[kind],
+            hint=f"Leave {kind}_backend out, or use a model that has one.",
+        )
+    return auto if asked == "auto" else asked
+
+
+def _model_sampler(description: ModelDescription) -> Sampler:
+    """The model's defaults, with every field set."""
+    said = description.sampler
+    if said is None:
+        return FALLBACK_SAMPLER
+    if said.kind == "greedy":
+        return Sampler(temperature=0.0, top_k=1, top_p=1.0, seed=0)
+    fallback = FALLBACK_SAMPLER
+    return Sampler(
+        temperature=fallback.temperature if said.temperature is None else _short(said.temperature),
+        top_k=said.top_k or fallback.top_k,
+        top_p=_short(said.top_p) if said.top_p is not None and said.kind == "top_p" else 1.0,
+        seed=said.seed or 0,
+    )
+
+
+def _short(value: float) -> float:
+    """A 32-bit float as a person would write it: 0.95, not 0.949999988079071."""
+    return float(f"{value:.6g}")
+
+
+def _cache_dir(asked: str | os.PathLike[str] | None) -> str | None:
+    """The folder for weight caches, made if needed; None: none can or should be kept."""
+    if asked is not None and os.fspath(asked) == "off":
+        return None
+    folder = cache_folder() if asked is None else Path(asked).absolute()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        usable = os.access(folder, os.W_OK | os.X_OK)
+    except OSError:
+        usable = False
+    if usable:
+        return str(folder)
+    if asked is None:
+        return None  # a read-only device works without
+    raise OptionError(
+        f"cache_dir is not a writable folder: {folder}", hint="Name another one, or cache_dir='off'."
+    )
