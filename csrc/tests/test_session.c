@@ -276,5 +276,5 @@ TESTS(RUN(a_session_is_raw)                              //
       RUN(a_failed_score_rewinds_too)                    //
       RUN(a_library_without_checkpoints_says_so)         //
       RUN(a_session_counts_its_turns)                    //
-      RUN(disposing_of_a_session_empties_the_variable) //
+      RUN(disposing_of_a_session_empties_the_variable)   //
       RUN(deleting_no_session_is_fine))

@@ -83,7 +83,7 @@ def opened(client: Client) -> Conversation:
 
 
 def test_leaving_returns_in_the_middle_of_a_prefill(slow: Client, stub: ctypes.CDLL) -> None:
-    """So does going back, forking, counting and closing; the next turn waits as long as it may."""
+    """So does going back, forking and counting; the next turn waits as long as it may, and no longer."""
     conversation = opened(slow)
     mark = conversation.mark()
     turn = begun(conversation, stub)

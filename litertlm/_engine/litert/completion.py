@@ -11,7 +11,7 @@ from litertlm._engine.litert.options import COMPLETION
 from litertlm._engine.litert.shape import effective_sampler, native_sampler
 from litertlm._engine.litert.turn import NativeTurn, close_stream
 from litertlm._engine.seam import Delta
-from litertlm.errors import ContextOverflow, EngineError, LiteRTLMError, MessageError, OptionError
+from litertlm.errors import Cancelled, ContextOverflow, EngineError, LiteRTLMError, MessageError, OptionError
 from litertlm.messages import Score
 from litertlm.options import Sampler, TurnOptions
 
@@ -64,6 +64,8 @@ class CompletionTurn(NativeTurn):
             error = new_error()
             with self._session.using() as session:
                 check(lib.ltlm_session_prefill(session, self._prompt, error), error, **self._context())
+                if self._cancelled:
+                    raise Cancelled("The turn was cancelled")
                 if not self._left:
                     check(lib.ltlm_session_decode(session, 0, self._stream.cell, error), error)
         except LiteRTLMError as failure:

@@ -103,13 +103,13 @@ class NativeTurn:
         while True:
             if self._left:
                 raise ClosedError("The turn was closed")
+            if self._cancelled:
+                self.cancel()  # perhaps it came before there was anything to stop
             left = SLICE_MS if deadline is None else int((deadline - time.monotonic()) * 1000)
             if self._take_batch(min(max(left, 0), SLICE_MS)):
                 deltas = self._deliver()
                 if deltas or self._end is not None:
                     return deltas
-            if self._cancelled:
-                self.cancel()
             if deadline is not None and left <= 0:
                 return ()
 
