@@ -149,6 +149,7 @@ class _Work:
         token: CancelToken,
     ) -> None:
         self._loop, self._items, self._over, self._begin = loop, items, over, begin
+        self._token = token
         self._asked = threading.Semaphore(0)
         token.add_callback(self.ask)
 
@@ -162,7 +163,8 @@ class _Work:
             with self._begin() as stream:
                 happened = stream.events()
                 while True:
-                    self._asked.acquire()
+                    if not self._token.cancelled:  # else nobody asks any more
+                        self._asked.acquire()
                     event = next(happened, None)
                     _post(self._loop, self._items.put_nowait, event)
                     if event is None:
