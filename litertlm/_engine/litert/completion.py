@@ -44,7 +44,7 @@ class CompletionTurn(NativeTurn):
         if surplus:
             raise OptionError(f"complete takes no {surplus[0]}")
         self._prompt = _checked(prompt, "prompt")
-        _require_room(engine, engine.tokenize(prompt))
+        self._needed = _require_room(engine, engine.tokenize(prompt))
         self._session: Handle | None = None
         # The text was read, and decoding has begun unless there is a failure.
         self._read = threading.Event()
@@ -112,6 +112,9 @@ class CompletionTurn(NativeTurn):
             return True
         return super()._is_over()
 
+    def _context(self) -> dict[str, int]:
+        return {"needed": self._needed, **super()._context()}
+
     def _release(self) -> None:
         if self._session is not None:
             self._session.close()
@@ -164,8 +167,8 @@ def _checked(text: str, what: str) -> bytes:
     return native_text(text, what)
 
 
-def _require_room(engine: LiteRtEngine, *texts: list[int]) -> None:
-    """There is room for these texts, a start token and one token more."""
+def _require_room(engine: LiteRtEngine, *texts: list[int]) -> int:
+    """There is room for these texts, a start token and one token more; the tokens without that one."""
     limit, needed = engine.info.max_context, sum(map(len, texts)) + 1
     if limit is None:
         raise EngineError(
@@ -173,3 +176,4 @@ def _require_room(engine: LiteRtEngine, *texts: list[int]) -> None:
         )
     if needed >= limit:
         raise ContextOverflow(0, needed, limit)
+    return needed
