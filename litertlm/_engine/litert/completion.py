@@ -10,7 +10,7 @@ from litertlm._engine.lib import check, ffi, lib, native_text, new_error
 from litertlm._engine.litert.options import COMPLETION
 from litertlm._engine.litert.shape import effective_sampler, native_sampler
 from litertlm._engine.litert.turn import NativeTurn, close_stream
-from litertlm._engine.seam import Delta
+from litertlm._engine.seam import Delta, TurnEnd
 from litertlm.errors import Cancelled, ContextOverflow, EngineError, LiteRTLMError, MessageError, OptionError
 from litertlm.messages import Score
 from litertlm.options import Sampler, TurnOptions
@@ -111,6 +111,11 @@ class CompletionTurn(NativeTurn):
         if self._session is not None and self._read.is_set() and self._failure is not None:
             return True
         return super()._is_over()
+
+    def _ending(self, error: LiteRTLMError | None) -> TurnEnd:
+        # The end of the context, once it writes, is no failure: conversations are told so, too.
+        full = isinstance(error, ContextOverflow) and self.counts.completion > 0
+        return super()._ending(None if full else error)
 
     def _context(self) -> dict[str, int]:
         return {"needed": self._needed, **super()._context()}
