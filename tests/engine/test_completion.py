@@ -57,12 +57,13 @@ def test_the_sampler_counts(engine: Engine) -> None:
 
 
 def test_without_a_limit_it_ends_with_the_context(engine: Engine) -> None:
-    """Neither beyond it nor never."""
+    """Neither beyond it nor never, and not with an error."""
     limit = engine.info.max_context
     assert limit is not None
     # The engine reads in pieces, and refuses a text whose last piece does not fit as a whole.
     end = complete(engine, "word " * (limit - 200), 10_000).end
     assert end.prompt_tokens + end.completion_tokens <= limit
+    assert end.cut == (end.token_count >= limit)
 
 
 def test_what_cannot_be_continued_is_refused(engine: Engine) -> None:

@@ -10,7 +10,7 @@ from litertlm._engine.lib import check, ffi, lib, native_text, new_error
 from litertlm._engine.litert.options import COMPLETION
 from litertlm._engine.litert.shape import effective_sampler, native_sampler
 from litertlm._engine.litert.turn import NativeTurn, close_stream
-from litertlm._engine.seam import Delta
+from litertlm._engine.seam import Delta, TurnEnd
 from litertlm.errors import Cancelled, ContextOverflow, EngineError, LiteRTLMError, MessageError, OptionError
 from litertlm.messages import Score
 from litertlm.options import Sampler, TurnOptions
@@ -44,7 +44,7 @@ class CompletionTurn(NativeTurn):
         if surplus:
             raise OptionError(f"complete takes no {surplus[0]}")
         self._prompt = _checked(prompt, "prompt")
-        _require_room(engine, engine.tokenize(prompt))
+        self._needed = _require_room(engine, engine.tokenize(prompt))
         self._session: Handle | None = None
         # The text was read, and decoding has begun unless there is a failure.
         self._read = threading.Event()
@@ -112,6 +112,14 @@ class CompletionTurn(NativeTurn):
             return True
         return super()._is_over()
 
+    def _ending(self, error: LiteRTLMError | None) -> TurnEnd:
+        # The end of the context, once it writes, is no failure: conversations are told so, too.
+        full = isinstance(error, ContextOverflow) and self.counts.completion > 0
+        return super()._ending(None if full else error)
+
+    def _context(self) -> dict[str, int]:
+        return {"needed": self._needed, **super()._context()}
+
     def _release(self) -> None:
         if self._session is not None:
             self._session.close()
@@ -164,8 +172,8 @@ def _checked(text: str, what: str) -> bytes:
     return native_text(text, what)
 
 
-def _require_room(engine: LiteRtEngine, *texts: list[int]) -> None:
-    """There is room for these texts, a start token and one token more."""
+def _require_room(engine: LiteRtEngine, *texts: list[int]) -> int:
+    """There is room for these texts, a start token and one token more; the tokens without that one."""
     limit, needed = engine.info.max_context, sum(map(len, texts)) + 1
     if limit is None:
         raise EngineError(
@@ -173,3 +181,4 @@ def _require_room(engine: LiteRtEngine, *texts: list[int]) -> None:
         )
     if needed >= limit:
         raise ContextOverflow(0, needed, limit)
+    return needed
