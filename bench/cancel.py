@@ -4,9 +4,9 @@
 
     python bench/cancel.py [--times 100] [--model FILE]
 
-A turn is cancelled from another thread, while the engine reads a long prompt and while it writes, with a plain
-chat and with asyncio. The figures are milliseconds from the call of ``cancel()`` to the moment in which the
-waiting caller runs again with Cancelled, and how long the next turn had to wait for the engine.
+A turn is cancelled from another thread, while the engine reads a long prompt and while it writes, with a
+plain chat and with asyncio. The figures are milliseconds from the call of ``cancel()`` to the moment in which
+the waiting caller runs again with Cancelled, and how long the next turn had to wait for the engine.
 """
 
 from __future__ import annotations
@@ -110,9 +110,7 @@ def main() -> None:
 
                 async def tasks(chat: Chat, message: str, is_time: Callable[[object], bool]) -> list[float]:
                     own = AsyncChat(chat)
-                    return [
-                        await task_cancelled_after(own, message, is_time) for _ in range(arguments.times)
-                    ]
+                    return [await task_cancelled_after(own, message, is_time) for _ in range(arguments.times)]
 
                 show(f"{name}, asyncio", asyncio.run(tasks(chat, message, is_time)), arguments.times)
 
