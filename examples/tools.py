@@ -1,15 +1,9 @@
-"""Let the model call a calculator, and give it the result."""
+"""Let the model call a calculator: litertlm runs the function and gives the model its result."""
 
 import ast
 import operator
 
-from litertlm import Client, Tool, ToolResult
-
-calculator = Tool(
-    "calculator",
-    "Works out an arithmetic expression",
-    {"type": "object", "properties": {"expression": {"type": "string"}}, "required": ["expression"]},
-)
+from litertlm import Client, events, tool
 
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
@@ -31,10 +25,21 @@ def work_out(expression: str) -> float:
     return value(ast.parse(expression, mode="eval"))
 
 
+@tool
+def calculator(expression: str) -> float:
+    """Works out an arithmetic expression.
+
+    Args:
+        expression: Numbers and + - * /.
+    """
+    return work_out(expression)
+
+
 with Client() as client, client.chat(tools=[calculator]) as chat:
-    reply = chat.send("What is 12 * 7?")
-    for call in reply.tool_calls:
-        print(f"[{call.name} {dict(call.arguments)}]")
-        result = work_out(str(call.arguments["expression"]))
-        reply = chat.send_tool_result(ToolResult(call.id, call.name, {"result": result}))
-    print(reply)
+    for event in chat.send_stream("What is 12 * 7?").events():
+        match event:
+            case events.ToolEnded(call, _, result):
+                print(f"[{call.name} {dict(call.arguments)} -> {result.result}]")
+            case events.TextDelta(text):
+                print(text, end="", flush=True)
+    print()
