@@ -30,6 +30,7 @@ class Table:
 
     @property
     def each(self) -> Any:
-        """Parametrizes a test by the cases."""
+        """Parametrizes a test by the cases; stands after all of them."""
+        assert self._cases, "There are no rows yet: the test stands after its cases"
         cases = [pytest.param(case, id=name) for name, case in self._cases.items()]
         return pytest.mark.parametrize("case", cases)

@@ -91,7 +91,7 @@ def initial_messages(fake: FakeEngine, desk: Client, png: bytes) -> None:
 
 @table.row("WithConstrainedDecoding")
 def constrained(fake: FakeEngine, desk: Client, png: bytes) -> None:
-    """A response format, per chat or per call, instead of a switch: the engine takes a schema for each turn."""
+    """A response format, per chat or per call, not a switch: the engine takes one for each turn."""
     with desk.chat(response_format=Regex("yes|no")) as chat:
         fake.enqueue("yes")
         assert chat.send("Is it?").parsed == "yes"
@@ -191,7 +191,7 @@ def empty_parts(fake: FakeEngine, desk: Client, png: bytes) -> None:
     """Refused up front."""
     with desk.chat() as chat:
         for send in (chat.send_multi, chat.send_multi_stream):
-            with pytest.raises(MessageError, match="litertlm: send_multi(_stream)?: empty parts"):
+            with pytest.raises(MessageError, match=r"litertlm: send_multi(_stream)?: empty parts"):
                 send([])
     assert fake.turns == ()
 
