@@ -24,6 +24,7 @@
     ├── ChatBusy (RuntimeError)              another turn is running on this chat
     ├── ClosedError (RuntimeError)           used after close
     └── EngineError (RuntimeError)           the engine failed for a reason of its own
+        └── ToolCallSyntaxError              the model wrote a tool call that cannot be read
 
 Every message says what is wrong; where something can be done about it, ``hint`` says what, and is part of
 ``str(error)``. Each class also inherits the builtin that fits, so ``except FileNotFoundError`` works.
@@ -57,6 +58,7 @@ __all__ = [
     "OptionError",
     "ReplyFormatError",
     "TemplateError",
+    "ToolCallSyntaxError",
     "ToolError",
     "ToolHopsExceeded",
     "ToolTimeout",
@@ -333,3 +335,18 @@ def _portable(error: BaseException) -> BaseException:
     except Exception:
         return RuntimeError(error_text(error))
     return error
+
+
+class ToolCallSyntaxError(EngineError):
+    """The model wrote a tool call that the engine cannot read; the turn is undone.
+
+    Attributes:
+        text: What the model wrote, as far as the engine repeats it.
+    """
+
+    def __init__(self, message: str, text: str, *, code: int = 0, hint: str = "") -> None:
+        super().__init__(message, code=code, hint=hint or "Ask again, or describe the tool more simply.")
+        self.text = text
+
+    def __reduce__(self) -> tuple[type[ToolCallSyntaxError], tuple[str, str], dict[str, Any]]:
+        return (type(self), (self.message, self.text), self.__dict__)

@@ -22,6 +22,7 @@ SAMPLES = [
     errors.DeadlineExceeded(1.5),
     errors.EngineError("failed", code=13, log="E0000 x"),
     errors.MediaError("is no image"),
+    errors.ToolCallSyntaxError("cannot be read", "call:x{", code=3),
 ]
 
 

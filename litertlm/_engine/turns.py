@@ -89,6 +89,10 @@ class TurnQueue:
                 self._holder = _nobody
                 self._changed.notify_all()
 
+    def is_held_by(self, holder: Holder) -> bool:
+        """Whether ``holder`` holds the engine now."""
+        return self._holder() is holder
+
     @contextmanager
     def idle(self) -> Iterator[None]:
         """Hold the engine for a short call."""

@@ -76,7 +76,7 @@ def opening(
     """
     begun: list[Message] = []
     if system:
-        _check_text(system)
+        _check_text(system, "system message")
         begun.append(Message("system", (Text(system),)))
     for number, message in enumerate(messages):
         if not isinstance(message, Message):
@@ -153,17 +153,17 @@ def _require(modality: str, modalities: Collection[str]) -> None:
         )
 
 
-def _check_text(text: str) -> None:
+def _check_text(text: str, what: str = "message") -> None:
     """NUL and lone surrogates are refused here, before anything else is done with the message."""
     if "\0" in text:
         raise MessageError(
-            f"The message contains a NUL character (at position {text.index(chr(0))})",
+            f"The {what} contains a NUL character (at position {text.index(chr(0))})",
             hint="Remove it; a model cannot read it.",
         )
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise MessageError(
-            f"The message is not valid Unicode text (lone surrogate at position {error.start})",
+            f"The {what} is not valid Unicode text (lone surrogate at position {error.start})",
             hint="Decode the original bytes with the right encoding, or with errors='replace'.",
         ) from None

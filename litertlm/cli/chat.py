@@ -97,6 +97,14 @@ class Conversation:
         self.chat, self.system, self.last = fresh, system, None
         self.attachments.clear()
 
+    def adopt(self, chat: Chat) -> None:
+        """Go on with another chat."""
+        self.chat.close()
+        self.chat, self.last = chat, None
+        first = chat.history[:1]
+        self.system = first[0].text if first and first[0].role == "system" else None
+        self.attachments.clear()
+
     def take(self, line: str) -> bool:
         """Do what a line asks for: a command, or a turn.
 

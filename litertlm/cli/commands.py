@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,40 @@ def _clear(conversation: Conversation, rest: str) -> bool:
     return True
 
 
+def _undo(conversation: Conversation, rest: str) -> bool:
+    conversation.chat.undo()
+    conversation.last = None
+    conversation.screen.note("Undone: the model does not remember it.")
+    return True
+
+
+def _again(conversation: Conversation, rest: str) -> bool:
+    with conversation.chat.regenerate_stream() as stream:
+        conversation.last = conversation.screen.reply(stream)
+    return True
+
+
+def _save(conversation: Conversation, rest: str) -> bool:
+    if not rest:
+        raise UsageError("/save needs a file", "For example: /save today.chat")
+    path = Path(rest).expanduser()
+    conversation.chat.save(path)
+    conversation.screen.note(f"Saved to {path}. Go on with: /load {path}")
+    return True
+
+
+def _load(conversation: Conversation, rest: str) -> bool:
+    if not rest:
+        raise UsageError("/load needs a file", "For example: /load today.chat")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        conversation.adopt(conversation.client.load_chat(Path(rest).expanduser()))
+    for warning in found:
+        conversation.screen.note(str(warning.message))
+    conversation.screen.note(f"{len(conversation.chat.history)} messages. /history shows them.")
+    return True
+
+
 def _history(conversation: Conversation, rest: str) -> bool:
     history = conversation.chat.history
     if not history:
@@ -172,6 +207,10 @@ COMMANDS = {
     "/audio": Command(_attach("audio"), "FILE", "Send a recording with the next message"),
     "/system": Command(_system, "TEXT", "New conversation in which the model behaves like this"),
     "/clear": Command(_clear, "", "New conversation, same instructions"),
+    "/undo": Command(_undo, "", "Take the latest message and its answer back"),
+    "/again": Command(_again, "", "Have the latest message answered anew"),
+    "/save": Command(_save, "FILE", "Write the conversation to a file"),
+    "/load": Command(_load, "FILE", "Go on with a conversation from a file"),
     "/history": Command(_history, "", "What has been said"),
     "/stats": Command(_stats, "", "Tokens and speed"),
     "/model": Command(_model, "", "What runs, and where"),

@@ -192,3 +192,30 @@ def test_without_the_extra_one_line_says_what_to_install(
     piped = subprocess.run(command, input=b"Hello!\n", capture_output=True, check=False)
     assert (piped.returncode, piped.stderr) == (0, b"")
     assert piped.stdout.strip()
+
+
+def test_going_back_and_answering_anew(cli: RunCommand, model_path: Path) -> None:
+    """An undone turn is gone from the history; an answer anew replaces the old one."""
+    script = b"Hello!\nTell me a joke.\n/undo\n/again\n/history\n/undo\n/undo\n"
+    result = cli("chat", "-m", model_path, *SHORT, stdin=script)
+    assert "Undone: the model does not remember it.\n" in result.out
+    assert "1. user: Hello!\n2. assistant: " in result.out
+    assert "3. " not in result.out
+    assert "There are not 1 turns to go back" in result.err
+
+
+def test_a_conversation_survives_a_restart(cli: RunCommand, model_path: Path, tmp_path: Path) -> None:
+    """Saved by one process and gone on with by another; a damaged file is told and nothing is lost."""
+    file = tmp_path / "my talk.chat"
+    saved = cli("chat", "-m", model_path, *SHORT, stdin=f"My name is Ada.\n/save {file}\n".encode())
+    assert (saved.status, saved.err) == (0, "")
+    script = f"/load {file}\nThanks.\n/history\n".encode()
+    loaded = cli("chat", "-m", model_path, *SHORT, stdin=script)
+    assert (loaded.status, loaded.err) == (0, "")
+    assert "2 messages." in loaded.out
+    assert "1. user: My name is Ada.\n" in loaded.out
+    assert "3. user: Thanks.\n" in loaded.out
+    file.write_bytes(file.read_bytes()[:-10])
+    broken = cli("chat", "-m", model_path, *SHORT, stdin=f"Hello!\n/load {file}\n/history\n".encode())
+    assert "my talk.chat" in broken.err
+    assert "1. user: Hello!\n" in broken.out
