@@ -74,6 +74,7 @@ class AsyncStream:
 
     async def aclose(self) -> None:
         """Leave the stream: cancel the turn unless it is over, and wait until it is undone. Idempotent."""
+        self._ended = True
         self._token.cancel()
         await self._over.wait()
 
@@ -105,6 +106,7 @@ class AsyncStream:
 
     async def _leave(self) -> None:
         """Stop, and see it through although this task is being cancelled; it takes milliseconds."""
+        self._ended = True
         self._token.cancel()
         waiting = asyncio.ensure_future(self._over.wait())
         while not waiting.done():
@@ -137,7 +139,8 @@ class AsyncStream:
 class _Work:
     """What the thread of a turn does: one event for each that is asked for.
 
-    It is never ahead of its reader, so a reader who leaves has left the turn where it was.
+    It is never ahead of its reader, so a reader who leaves has left the turn where it was; then it goes on to
+    the turn's end, which is near.
     """
 
     def __init__(
@@ -163,7 +166,7 @@ class _Work:
             with self._begin() as stream:
                 happened = stream.events()
                 while True:
-                    if not self._token.cancelled:  # else nobody asks any more
+                    if not self._token.cancelled:
                         self._asked.acquire()
                     event = next(happened, None)
                     _post(self._loop, self._items.put_nowait, event)
@@ -184,8 +187,8 @@ class AsyncChat:
     """The twin of :class:`~litertlm.Chat` for asyncio, made by :meth:`litertlm.AsyncClient.chat`.
 
     Methods that wait are coroutines, streams are asynchronous iterators; everything else, arguments and
-    errors included, is as there. Cancelling a task that waits for a turn undoes the turn. Tools whose
-    handlers are ``async def`` run on the loop that the turn was begun on.
+    errors included, is as there. Cancelling a task that waits for a turn undoes the turn, unless it was just
+    over. Tools whose handlers are ``async def`` run on the loop that the turn was begun on.
 
     Use it from one loop at a time; :meth:`cancel` from any thread.
     """

@@ -351,6 +351,7 @@ class Chat:
             self._timeline,
             settings,
             begin,
+            toolset=self._toolset,
             tools=self._tool_run(settings, limits),
             limits=limits,
             room=RoomKeeper(self._timeline, self._limit, self._on_overflow, limits),

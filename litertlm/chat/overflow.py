@@ -127,11 +127,11 @@ def summarize(
     told = (*system, *(message for turn in old for message in turn))
     limit = overflow.limit - longest
     if measure(told, request) >= limit:
-        try:
+        with suppress(ContextOverflow):
             told = drop_oldest(Overflow(told, request, overflow.used, overflow.needed, limit), measure)
-        except ContextOverflow:
-            raise _hopeless(overflow) from None
-    summary = ask(told, request, longest)
+    # Nothing may be left that could be summed up.
+    fits = told != system and measure(told, request) < limit
+    summary = ask(told, request, longest) if fits else ""
     if summary:
         pair = (Message("user", (Text(SUMMARY_ASKED),)), Message("assistant", (Text(summary),)))
         with suppress(ContextOverflow):

@@ -21,7 +21,7 @@ from litertlm.errors import Cancelled, ClosedError, DeadlineExceeded, ToolHopsEx
 from litertlm.events import Event
 from litertlm.messages import FinishReason, Hop, Message, Reply, Text, ToolCall, Usage
 from litertlm.options import TurnOptions
-from litertlm.tools import ToolRun, ToolsPaused
+from litertlm.tools import ToolRun, Toolset, ToolsPaused
 
 __all__ = ["ChatTurn", "hop_of"]
 
@@ -36,6 +36,7 @@ class ChatTurn:
         timeline: Whose turn it is.
         settings: Of the turn.
         begin: What it begins with.
+        toolset: The chat's tools.
         tools: Makes the calls; None when there are no tools that can be run.
         limits: When it has to stop.
         room: Makes room in the context.
@@ -48,6 +49,7 @@ class ChatTurn:
         settings: Settings,
         begin: Begin,
         *,
+        toolset: Toolset,
         tools: ToolRun | None = None,
         limits: Limits,
         room: RoomKeeper,
@@ -56,6 +58,7 @@ class ChatTurn:
         self._timeline = timeline
         self._settings = settings
         self._opens = begin
+        self._toolset = toolset
         self._tools = tools
         self._limits = limits
         self._room = room
@@ -248,6 +251,8 @@ class ChatTurn:
         said: list[Delta] = []
         while native.end is None:
             for delta in native.take(self._limits.slice):
+                if delta.tool_calls:
+                    delta = replace(delta, tool_calls=self._toolset.clean(delta.tool_calls))
                 said.append(delta)
                 if delta.thinking:
                     yield events.ThinkingDelta(delta.thinking)
@@ -278,7 +283,7 @@ class ChatTurn:
         return (
             self._tools is not None
             and not self._settings.return_tool_requests
-            and self._tools.toolset.can_run(calls)
+            and self._toolset.can_run(calls)
         )
 
     def _make_room(self, message: Message) -> Iterator[Event]:

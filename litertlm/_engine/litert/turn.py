@@ -12,7 +12,7 @@ from litertlm._engine.handle import Handle
 from litertlm._engine.lib import ffi, lib, to_exception
 from litertlm._engine.litert.stops import StopFilter
 from litertlm._engine.seam import Delta, TurnEnd
-from litertlm.errors import ClosedError, DeadlineExceeded, LiteRTLMError
+from litertlm.errors import Cancelled, ClosedError, DeadlineExceeded, LiteRTLMError
 from litertlm.messages import Timings
 from litertlm.options import TurnOptions
 
@@ -86,7 +86,7 @@ class NativeTurn:
     def start(self) -> None:
         """Wait for the engine, and hand it what there is to read."""
         try:
-            self._queued = self._engine.queue.enter(self, self._options.timeout)
+            self._queued = self._engine.queue.enter(self, self._options.timeout, check=self._check_cancelled)
         except TimeoutError:
             raise DeadlineExceeded(self._options.timeout or 0.0) from None
         try:
@@ -94,6 +94,11 @@ class NativeTurn:
         except LiteRTLMError:
             self.close()
             raise
+
+    def _check_cancelled(self) -> None:
+        """Raises Cancelled if nobody wants it any more."""
+        if self._cancelled:
+            raise Cancelled("The turn was cancelled")
 
     def take(self, timeout: float | None) -> Sequence[Delta]:
         """What has come since the last take."""
