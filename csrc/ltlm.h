@@ -203,13 +203,17 @@ int32_t ltlm_conversation_render(ltlm_conversation *conversation, const char *me
 /* The text of system message, tools and earlier messages. As ltlm_conversation_render. */
 int32_t ltlm_conversation_render_preface(ltlm_conversation *conversation, char **out, ltlm_error *err);
 
-/* What the engine counted and timed in the latest turn; zeros before the first. Needs
- * ltlm_engine_options.benchmark. */
+/* What the engine has counted and timed so far; zeros before the first turn. A turn may take several prefills:
+ * when the template renders an earlier reply otherwise than it was generated, that is prefilled again first. And
+ * it may take no decode, when it ends before its first token. So the tokens of one turn are the difference of
+ * two such counts. Needs ltlm_engine_options.benchmark. */
 typedef struct {
-    int32_t turns; /* finished prefills so far */
-    int32_t prefill_tokens;
+    int32_t prefills; /* finished ones */
+    int32_t decodes;
+    int32_t prefill_tokens; /* of all prefills */
     int32_t decode_tokens;
-    double prefill_tokens_per_second;
+    int32_t latest_prefill_tokens;
+    double prefill_tokens_per_second; /* of the latest */
     double decode_tokens_per_second;
 } ltlm_turn_counts;
 
@@ -279,6 +283,7 @@ int32_t ltlm_session_create(ltlm_engine *engine, const ltlm_session_options *opt
 
 /* LTLM_E_BUSY while its stream is alive. Waits for the engine. Owner thread. */
 int32_t ltlm_session_delete(ltlm_session *session, ltlm_error *err);
+int32_t ltlm_session_dispose(ltlm_session **session, ltlm_error *err);
 
 /* Adds `text` (copied) to the KV cache. Waits for the engine. Owner thread. */
 int32_t ltlm_session_prefill(ltlm_session *session, const char *text, ltlm_error *err);

@@ -16,6 +16,8 @@ from litertlm.errors import (
     BackendUnavailable,
     Cancelled,
     ChatBusy,
+    ChatFileError,
+    ChatFileNotFoundError,
     ClosedError,
     ContextOverflow,
     DeadlineExceeded,
@@ -30,6 +32,7 @@ from litertlm.errors import (
     OptionError,
     ReplyFormatError,
     TemplateError,
+    ToolCallSyntaxError,
     ToolError,
     ToolHopsExceeded,
     ToolTimeout,
@@ -51,13 +54,13 @@ from litertlm.messages import (
     ToolResult,
     Usage,
 )
-from litertlm.modelfile import ModelDescription, describe
 from litertlm.options import JsonSchema, Regex, Sampler
 from litertlm.tools import Allow, Approval, CancelToken, Deny, Pause, Tool, ToolContext, tool
 
 if TYPE_CHECKING:
     from litertlm.async_client import AsyncClient
     from litertlm.chat.async_chat import AsyncChat, AsyncStream
+    from litertlm.modelfile import ModelDescription, describe
 
 __all__ = [
     "Allow",
@@ -71,6 +74,8 @@ __all__ = [
     "Cancelled",
     "Chat",
     "ChatBusy",
+    "ChatFileError",
+    "ChatFileNotFoundError",
     "Chunk",
     "Client",
     "ClientInfo",
@@ -111,6 +116,7 @@ __all__ = [
     "Timings",
     "Tool",
     "ToolCall",
+    "ToolCallSyntaxError",
     "ToolContext",
     "ToolError",
     "ToolHopsExceeded",
@@ -125,11 +131,13 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-# asyncio takes time to import, so its users pay for it.
+# What takes time to import is imported when it is used.
 _LAZY = {
     "AsyncChat": "litertlm.chat.async_chat",
     "AsyncClient": "litertlm.async_client",
     "AsyncStream": "litertlm.chat.async_chat",
+    "ModelDescription": "litertlm.modelfile",
+    "describe": "litertlm.modelfile",
 }
 
 

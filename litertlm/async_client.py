@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from litertlm.chat import OnOverflow, SendOptions
 from litertlm.chat.async_chat import AsyncChat
+from litertlm.chat.compose import PartLike
 from litertlm.client import Client, ClientInfo
 from litertlm.errors import ClosedError
-from litertlm.messages import Message
+from litertlm.messages import Message, Reply
 from litertlm.tools import ToolLike
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from litertlm.chat.portable import ChatRecord
 
 __all__ = ["AsyncClient"]
 
@@ -86,6 +90,40 @@ class AsyncClient:
             return AsyncChat(chat)
 
         return await asyncio.to_thread(start)
+
+    async def load_chat(
+        self,
+        source: str | os.PathLike[str] | ChatRecord,
+        *,
+        tools: Iterable[ToolLike] = (),
+        on_overflow: OnOverflow = "error",
+        when_busy: Literal["raise", "wait"] = "raise",
+        **options: Unpack[SendOptions],
+    ) -> AsyncChat:
+        """Go on with a chat that was saved; as :meth:`litertlm.Client.load_chat`."""
+        client = self._client
+
+        def start() -> AsyncChat:
+            chat = client.load_chat(
+                source, tools=tools, on_overflow=on_overflow, when_busy=when_busy, **options
+            )
+            return AsyncChat(chat)
+
+        return await asyncio.to_thread(start)
+
+    async def generate(
+        self, prompt: str, *, system: str | None = None, **options: Unpack[SendOptions]
+    ) -> Reply:
+        """Answer one message, in a chat that is closed afterwards."""
+        async with await self.chat(system, **options) as chat:
+            return await chat.send(prompt)
+
+    async def generate_multi(
+        self, parts: Iterable[PartLike], *, system: str | None = None, **options: Unpack[SendOptions]
+    ) -> Reply:
+        """Answer one message of text, images and recordings."""
+        async with await self.chat(system, **options) as chat:
+            return await chat.send_multi(parts)
 
     async def aclose(self) -> None:
         """Stop what runs, close the chats, free the model. Idempotent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -16,17 +17,17 @@ from litertlm.chat.compose import PartLike, opening
 from litertlm.chat.overflow import check_policy
 from litertlm.chat.settings import Settings
 from litertlm.chat.timeline import Timeline
-from litertlm.errors import OptionError
-from litertlm.loading import FALLBACK_SAMPLER, load_engine
+from litertlm.errors import ModalityUnavailable, OptionError
 from litertlm.messages import Message, Reply, Score
-from litertlm.options import Backend, EncoderBackend, Sampler, check_choice
+from litertlm.options import FALLBACK_SAMPLER, Backend, EncoderBackend, Sampler, check_choice
 from litertlm.templates import Markers
 from litertlm.tools import ToolLike, Toolset
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from litertlm._engine.seam import Engine
+    from litertlm._engine.seam import Engine, Preface
+    from litertlm.chat.portable import ChatRecord
 
 __all__ = ["Client", "ClientInfo"]
 
@@ -125,6 +126,9 @@ class Client:
         self._engine: Engine
         self._model: ModelFacts
         if engine is None:
+            # Imported here: reading model files is half of what litertlm consists of.
+            from litertlm.loading import load_engine
+
             self._engine, self._model = load_engine(**settings)
         else:
             _require_defaults(settings)
@@ -174,9 +178,9 @@ class Client:
             chat_template: Jinja text to use instead of the model's own template.
             on_overflow: What to do when a message does not fit the context any more: ``"error"`` raises
                 ContextOverflow, ``"drop_oldest"`` forgets the oldest turns, ``"summarize"`` has the model sum
-                them up first, and a function gets an :class:`~litertlm.chat.Overflow` and returns the messages
-                that stay. What is left out of the context is left out of ``history`` too, and told in a
-                :class:`~litertlm.events.ContextTrimmed`.
+                them up first, and a function gets an :class:`~litertlm.chat.Overflow` and returns the
+                messages that stay. What is left out of the context is left out of ``history`` too, and told
+                in a :class:`~litertlm.events.ContextTrimmed`.
             when_busy: What a second turn does while one runs: ``"raise"`` ChatBusy, or ``"wait"``.
             **options: For every turn, see :class:`~litertlm.chat.SendOptions`.
 
@@ -188,24 +192,81 @@ class Client:
             ClosedError: The client is closed.
             EngineError: The engine refused.
         """
-        from litertlm._engine.seam import Preface, ToolSpec
-
         check_choice("when_busy", when_busy, ("raise", "wait"))
         check_policy(on_overflow)
         settings = Settings().changed(options, "chat")
         toolset = Toolset(tools)
-        preface = Preface(
-            messages=opening(system, initial_messages, self._model.modalities),
-            tools=tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in toolset),
-            sampler=settings.decoding.sampler,
-            thinking=settings.decoding.thinking,
-            chat_template=chat_template,
-        )
+        messages = opening(system, initial_messages, self._model.modalities)
+        preface = _preface(messages, toolset, settings, chat_template)
         return Chat(
             Timeline(self._engine, preface, self._markers),
             settings,
             toolset=toolset,
+            model=self._model,
+            limit=self._engine.info.max_context,
+            on_overflow=on_overflow,
+            waits=when_busy == "wait",
+        )
+
+    def load_chat(
+        self,
+        source: str | os.PathLike[str] | ChatRecord,
+        *,
+        tools: Iterable[ToolLike] = (),
+        on_overflow: OnOverflow = "error",
+        when_busy: Literal["raise", "wait"] = "raise",
+        **options: Unpack[SendOptions],
+    ) -> Chat:
+        """Go on with a chat that was saved, also one that was had with another model.
+
+        What was said is prefilled with the next turn. A warning tells each thing that is not as it was:
+        another model, another chat template, tools without handlers.
+
+        Args:
+            source: A file that :meth:`litertlm.Chat.save` wrote, or a record.
+            tools: Handlers for the tools of the chat, and further ones.
+            on_overflow: As for :meth:`chat`.
+            when_busy: As for :meth:`chat`.
+            **options: In place of the saved ones.
+
+        Raises:
+            ChatFileError: The file is damaged, or no chat file.
+            ModalityUnavailable: The chat holds images or recordings, which this client does not take.
+        """
+        from litertlm.chat import saving
+        from litertlm.chat.portable import ChatRecord, differences, read_chat
+
+        check_choice("when_busy", when_busy, ("raise", "wait"))
+        check_policy(on_overflow)
+        record = source if isinstance(source, ChatRecord) else read_chat(source)
+        given = Toolset(tools)
+        here = saving.identity(self._model)
+        for difference in differences(
+            record,
+            model_type=here.model_type,
+            digest=here.digest,
+            template_hash=here.template_hash,
             modalities=self._model.modalities,
+            tools=[tool.name for tool in given if tool.handler],
+            max_context=self._engine.info.max_context,
+        ):
+            if difference.blocking:
+                raise ModalityUnavailable(
+                    str(difference), hint="Open the chat with a model that has encoders."
+                )
+            warnings.warn(str(difference), stacklevel=2)
+        saved = Settings().changed(saving.options_of(record.settings), "load_chat")
+        settings = saved.changed(options, "load_chat")
+        toolset = saving.declared_tools(record, given)
+        preface = _preface(record.history, toolset, settings, record.settings.get("chat_template"))
+        timeline = Timeline.restored(
+            self._engine, preface, self._markers, lambda now: saving.states_of(record, now)
+        )
+        return Chat(
+            timeline,
+            settings,
+            toolset=toolset,
+            model=self._model,
             limit=self._engine.info.max_context,
             on_overflow=on_overflow,
             waits=when_busy == "wait",
@@ -251,13 +312,13 @@ class Client:
 
         Args:
             text: Control markers of the model in it are control markers.
-            **options: ``max_output_tokens``, ``timeout``, ``sampler`` and ``stop``.
+            **options: ``max_output_tokens``, ``timeout``, ``sampler``, ``stop`` and ``signal``.
 
         Raises:
             OptionError: Another option, or a value out of range.
             ContextOverflow, DeadlineExceeded, EngineError: As for a chat's turn.
         """
-        return complete(self._engine, text, Settings().changed(options, "complete"))
+        return complete(self._engine, text, options)
 
     def score(self, text: str, *, after: str) -> Score:
         """How likely the model finds ``text`` after another one, without a chat template.
@@ -298,6 +359,21 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client: {self._model.path} on {self._engine.info.backend}>"
+
+
+def _preface(
+    messages: tuple[Message, ...], toolset: Toolset, settings: Settings, chat_template: str | None
+) -> Preface:
+    # Imported here: the seam brings typing machinery that an import of litertlm does without.
+    from litertlm._engine.seam import Preface, ToolSpec
+
+    return Preface(
+        messages=messages,
+        tools=tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in toolset),
+        sampler=settings.decoding.sampler,
+        thinking=settings.decoding.thinking,
+        chat_template=chat_template,
+    )
 
 
 def _model_of(engine: Engine) -> ModelFacts:

@@ -5,6 +5,8 @@
     LiteRTLMError
     ├── ModelFileError (ValueError)          the model file is damaged, or not a model
     │   └── ModelNotFoundError (FileNotFoundError)
+    ├── ChatFileError (ValueError)           the chat file is damaged, newer, or cannot be written
+    │   └── ChatFileNotFoundError (FileNotFoundError)
     ├── EngineLibraryError (ImportError)     the engine library is missing or does not fit
     ├── BackendUnavailable (RuntimeError)    this machine or library cannot run that backend
     ├── ModalityUnavailable (ValueError)     the model, or this client, takes no images or no audio
@@ -22,6 +24,7 @@
     ├── ChatBusy (RuntimeError)              another turn is running on this chat
     ├── ClosedError (RuntimeError)           used after close
     └── EngineError (RuntimeError)           the engine failed for a reason of its own
+        └── ToolCallSyntaxError              the model wrote a tool call that cannot be read
 
 Every message says what is wrong; where something can be done about it, ``hint`` says what, and is part of
 ``str(error)``. Each class also inherits the builtin that fits, so ``except FileNotFoundError`` works.
@@ -39,6 +42,8 @@ __all__ = [
     "BackendUnavailable",
     "Cancelled",
     "ChatBusy",
+    "ChatFileError",
+    "ChatFileNotFoundError",
     "ClosedError",
     "ContextOverflow",
     "DeadlineExceeded",
@@ -53,6 +58,7 @@ __all__ = [
     "OptionError",
     "ReplyFormatError",
     "TemplateError",
+    "ToolCallSyntaxError",
     "ToolError",
     "ToolHopsExceeded",
     "ToolTimeout",
@@ -100,6 +106,29 @@ class ModelFileError(LiteRTLMError, ValueError):
 
 class ModelNotFoundError(ModelFileError, FileNotFoundError):
     """There is no model file of that name."""
+
+
+class ChatFileError(LiteRTLMError, ValueError):
+    """A chat file is damaged, of a newer format or no chat file, or a chat cannot be written to one.
+
+    Attributes:
+        path: The file, "" when there is none.
+        place: Where in the chat, for example ``"history[3].parts[0].text"``; "" when it is the whole file.
+        problem: What is wrong there; a sentence that goes on from the place: ``"is not a text"``.
+    """
+
+    def __init__(
+        self, problem: str, *, path: str | os.PathLike[str] = "", place: str = "", hint: str = ""
+    ) -> None:
+        self.path = os.fspath(path)
+        self.place = place
+        self.problem = problem
+        sentence = f"{place} {problem}" if place else problem
+        super().__init__(f"{self.path}: {sentence}" if self.path else sentence, hint=hint)
+
+
+class ChatFileNotFoundError(ChatFileError, FileNotFoundError):
+    """There is no chat file of that name."""
 
 
 class EngineLibraryError(LiteRTLMError, ImportError):
@@ -306,3 +335,18 @@ def _portable(error: BaseException) -> BaseException:
     except Exception:
         return RuntimeError(error_text(error))
     return error
+
+
+class ToolCallSyntaxError(EngineError):
+    """The model wrote a tool call that the engine cannot read; the turn is undone.
+
+    Attributes:
+        text: What the model wrote, as far as the engine repeats it.
+    """
+
+    def __init__(self, message: str, text: str, *, code: int = 0, hint: str = "") -> None:
+        super().__init__(message, code=code, hint=hint or "Ask again, or describe the tool more simply.")
+        self.text = text
+
+    def __reduce__(self) -> tuple[type[ToolCallSyntaxError], tuple[str, str], dict[str, Any]]:
+        return (type(self), (self.message, self.text), self.__dict__)

@@ -1,7 +1,7 @@
 """What happens in a turn, as it happens.
 
-Every turn is one series of events: it begins with :class:`TurnStarted`, goes through one or more hops (a hop is
-one generation; tools run between hops), and ends with exactly one of :class:`TurnEnded` and
+Every turn is one series of events: it begins with :class:`TurnStarted`, goes through one or more hops (a hop
+is one generation; tools run between hops), and ends with exactly one of :class:`TurnEnded` and
 :class:`TurnFailed`. Streams, the command line, logs and traces are made from these.
 
 ::
@@ -58,10 +58,10 @@ class TurnStarted:
     """A turn has begun.
 
     Attributes:
-        message: What was sent, media as encoded bytes.
+        message: What was sent, media as encoded bytes; None when calls that were put off are made.
     """
 
-    message: Message
+    message: Message | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -12,17 +13,14 @@ from litertlm.errors import BackendUnavailable, ModalityUnavailable, OptionError
 from litertlm.folders import cache_folder
 from litertlm.modelfile import ModelDescription, open_model
 from litertlm.modelfile.control_tokens import read_control_tokens
-from litertlm.options import Backend, EncoderBackend, Sampler, check_choice, check_integer
+from litertlm.options import FALLBACK_SAMPLER, Backend, EncoderBackend, Sampler, check_choice, check_integer
 
 if TYPE_CHECKING:
     from litertlm._engine.seam import Engine
 
-__all__ = ["FALLBACK_SAMPLER", "check_backend", "load_engine"]
+__all__ = ["check_backend", "load_engine"]
 
 MODALITY_OF = {"vision": "image", "audio": "audio"}
-
-# Sampling of a model that does not say how it wants to be sampled: what its family's makers recommend.
-FALLBACK_SAMPLER = Sampler(temperature=1.0, top_k=64, top_p=0.95, seed=0)
 
 
 def check_backend(backend: object) -> None:
@@ -73,6 +71,8 @@ def load_engine(
             sampler=_model_sampler(description),
             supports_thinking=description.supports_thinking,
             supports_tools=description.supports_tools,
+            chat_template=description.chat_template,
+            digest=_digest(description),
         )
         engine = LiteRtEngine(
             load_library(lib),
@@ -91,6 +91,12 @@ def load_engine(
             ),
         )
     return engine, facts
+
+
+def _digest(description: ModelDescription) -> str:
+    """A hash of what the file says about itself; the weights are not read for it."""
+    said = (description.size, description.model_type, dict(description.properties), description.sections)
+    return hashlib.sha256(repr(said).encode()).hexdigest()
 
 
 def _encoder_backend(

@@ -86,6 +86,10 @@ class Sampler:
         check_integer("seed", self.seed, 0, MAX_SEED)
 
 
+FALLBACK_SAMPLER = Sampler(temperature=1.0, top_k=64, top_p=0.95, seed=0)
+"""Sampling of a model that does not say how it wants to be sampled: what its family's makers recommend."""
+
+
 @dataclass(frozen=True, slots=True)
 class Regex:
     """A reply must match this regular expression as a whole; the engine compiles it, in its own dialect.

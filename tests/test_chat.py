@@ -120,9 +120,11 @@ def test_text_parts_are_the_same_as_one_text(client: Client) -> None:
 def test_media_are_counted_and_stay_in_the_cache(chat: Chat, png: bytes, wav: bytes) -> None:
     """A picture and a recording take tokens once; the next turn reuses them."""
     reply = chat.send_multi([Image(png), Audio(wav), "What is this?"])
-    assert 20 < reply.usage.media_tokens < reply.usage.prompt_tokens
+    assert reply.usage.image_tokens > 20
+    assert reply.usage.audio_tokens > 20
+    assert reply.usage.image_tokens + reply.usage.audio_tokens < reply.usage.prompt_tokens
     after = chat.send("And now?")
-    assert after.usage.media_tokens == 0
+    assert after.usage.image_tokens == after.usage.audio_tokens == 0
     assert after.usage.reused_tokens == reply.usage.total_tokens
     assert isinstance(chat.history[0].parts[0], Image)
 
@@ -165,12 +167,10 @@ def be_interrupted(chat: Chat) -> None:
     """Ctrl-C while reading."""
     stream = chat.send_stream("Tell me a story.", max_output_tokens=LONG)
     next(stream)
-    take = stream._turn.take
-    stream._turn.take = interrupt  # type: ignore[method-assign]
+    stream._turn._native.take = interrupt  # type: ignore[union-attr, method-assign]
     with pytest.raises(KeyboardInterrupt):
         for _ in stream:
             pass
-    stream._turn.take = take  # type: ignore[method-assign]
 
 
 def interrupt(timeout: float | None) -> list[object]:
@@ -312,9 +312,13 @@ def test_a_slow_reader_does_not_keep_other_chats_waiting(client: Client) -> None
 def test_tools_are_declared_and_results_go_back(client: Client) -> None:
     """A tool result is prefilled like any message."""
     tool = Tool("get_weather", "Weather", {"type": "object", "properties": {"city": {"type": "string"}}})
-    with client.chat(tools=[tool], max_output_tokens=4) as chat:
-        chat.send("Weather in Paris?")
-        reply = chat.send_tool_result(ToolResult("call_1", "get_weather", {"temperature": 21}))
+    with client.chat(tools=[tool]) as chat:
+        asked = chat.send("What is the weather in Paris?")
+        (call,) = asked.tool_calls
+        assert (asked.finish_reason, call.name) == ("tool_calls", "get_weather")
+        assert chat.pending_tool_calls == asked.tool_calls
+        reply = chat.send_tool_result(ToolResult(call.id, call.name, {"temperature": 21}))
+        assert "21" in reply.text
         assert reply.usage.prompt_tokens > 0
         assert chat.history[-2].role == "tool"
 

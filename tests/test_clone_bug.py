@@ -52,7 +52,7 @@ def reply(client: Client, prompt: str, sibling_says: str | None) -> str:
 
 def native(chat: Chat) -> Any:
     """The chat's native conversation."""
-    return chat._conversation.handle.pointer  # type: ignore[attr-defined]
+    return chat._timeline._conversation.handle.pointer  # type: ignore[attr-defined]
 
 
 def test_a_clone_is_right_until_its_sibling_goes_another_way(client: Client) -> None:

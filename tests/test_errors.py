@@ -14,12 +14,15 @@ CLASSES = [getattr(errors, name) for name in errors.__all__]
 SAMPLES = [
     errors.ModelFileError("is damaged", path="x.litertlm", place="header", hint="Download it again."),
     errors.ModelNotFoundError("there is no such file", path="x"),
+    errors.ChatFileError("is not a text", path="x.chat", place="history[3].parts[0].text", hint="Ask again."),
+    errors.ChatFileNotFoundError("there is no such file", path="x.chat"),
     errors.BackendUnavailable("no GPU", backend="gpu"),
     errors.ModalityUnavailable("no images", modality="image", hint="Use another model."),
     errors.ContextOverflow(1000, 50, 1024),
     errors.DeadlineExceeded(1.5),
     errors.EngineError("failed", code=13, log="E0000 x"),
     errors.MediaError("is no image"),
+    errors.ToolCallSyntaxError("cannot be read", "call:x{", code=3),
 ]
 
 

@@ -19,7 +19,7 @@ SIGNALS = int(sys.argv[2])
 random.seed(SIGNALS)
 
 def press_ctrl_c(chat, done, delay):
-    while chat._turn is None and not done.is_set():
+    while chat._gate.guest is None and not done.is_set():
         pass
     for _ in range(SIGNALS):
         for _ in range(delay):

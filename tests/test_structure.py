@@ -110,6 +110,17 @@ def test_the_command_line_uses_public_names_only() -> None:
             assert not private, f"{file.name} imports {imported}"
 
 
+def test_chat_files_know_values_only() -> None:
+    """A chat on disk has no engine, no model and no code in it."""
+    allowed = ("litertlm.chat.portable", "litertlm.messages", "litertlm.options", "litertlm.errors")
+    for file in (PACKAGE / "chat" / "portable").rglob("*.py"):
+        for imported in imports(file):
+            assert imported.startswith(allowed), f"{file.name} imports {imported}"
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            assert not {"pickle", "marshal", "shelve"} & set(names)
+
+
 def test_public_names_are_listed_in_order() -> None:
     """``__all__`` is complete, sorted, and everything in it exists."""
     assert litertlm.__all__ == sorted(litertlm.__all__)

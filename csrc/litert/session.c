@@ -50,6 +50,15 @@ int32_t ltlm_session_delete(ltlm_session *session, ltlm_error *err)
     return ltlm__succeed(err);
 }
 
+int32_t ltlm_session_dispose(ltlm_session **session, ltlm_error *err)
+{
+    const int32_t status = ltlm_session_delete(*session, err);
+    if (status == LTLM_OK) {
+        *session = NULL;
+    }
+    return status;
+}
+
 static int32_t prefill(const ltlm__lane *lane, const char *text, ltlm_error *err)
 {
     const ltlm__engine_api *api = lane->api;

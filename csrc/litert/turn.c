@@ -70,14 +70,19 @@ int32_t ltlm__read_turn_counts(const ltlm__engine_api *api, LiteRtLmBenchmarkInf
     }
     int prefills = api->benchmark_info_get_num_prefill_turns(info);
     int decodes = api->benchmark_info_get_num_decode_turns(info);
+    out->prefills = prefills;
+    out->decodes = decodes;
+    for (int i = 0; i < prefills; i++) {
+        out->latest_prefill_tokens = api->benchmark_info_get_prefill_token_count_at(info, i);
+        out->prefill_tokens += out->latest_prefill_tokens;
+    }
+    for (int i = 0; i < decodes; i++) {
+        out->decode_tokens += api->benchmark_info_get_decode_token_count_at(info, i);
+    }
     if (prefills > 0) {
-        out->turns = prefills;
-        out->prefill_tokens = api->benchmark_info_get_prefill_token_count_at(info, prefills - 1);
         out->prefill_tokens_per_second = api->benchmark_info_get_prefill_tokens_per_sec_at(info, prefills - 1);
     }
-    /* A turn that ended before its first token has no decode entry: the last one is an earlier turn's. */
-    if (decodes > 0 && decodes >= prefills) {
-        out->decode_tokens = api->benchmark_info_get_decode_token_count_at(info, decodes - 1);
+    if (decodes > 0) {
         out->decode_tokens_per_second = api->benchmark_info_get_decode_tokens_per_sec_at(info, decodes - 1);
     }
     api->benchmark_info_delete(info);

@@ -22,6 +22,40 @@ stub_control *stub_reset(void)
     return &stub;
 }
 
+/* ---- for those who script it without this header, from another language ---- */
+
+void stub_hold_prefill(void)
+{
+    stub_lock(&stub);
+    stub.hold_before = 0;
+    stub.prefilling = true;
+    stub.released = false;
+    stub_unlock(&stub);
+}
+
+void stub_end_prefill(void)
+{
+    stub_lock(&stub);
+    stub.prefilling = false;
+    stub.released = true;
+    stub_unlock(&stub);
+}
+
+void stub_say(const char *text)
+{
+    stub_lock(&stub);
+    stub.text = text;
+    stub_unlock(&stub);
+}
+
+int stub_live(void)
+{
+    stub_lock(&stub);
+    int live = stub.live;
+    stub_unlock(&stub);
+    return live;
+}
+
 bool called(const char *name, const char *format, ...)
 {
     char values[512];

@@ -50,6 +50,12 @@ typedef struct {
 /* The state of the loaded stub, reset to: three chunks "x", a natural end. */
 stub_control *stub_reset(void);
 
+/* The same in simple calls. The next turns stop in their prefill, which nothing interrupts, until it is ended. */
+void stub_hold_prefill(void);
+void stub_end_prefill(void);
+void stub_say(const char *text); /* of every chunk; borrowed */
+int stub_live(void);
+
 static inline void stub_lock(stub_control *stub) { pthread_mutex_lock(&stub->mutex); }
 
 static inline void stub_unlock(stub_control *stub)

@@ -203,6 +203,11 @@ int litert_lm_session_run_prefill(LiteRtLmSession *session, LiteRtLmInputData **
 {
     (void)session;
     (void)inputs;
+    stub_lock(&stub);
+    while (stub.hold_before == 0 && stub.prefilling && !stub.released) {
+        pthread_cond_wait(&stub.changed, &stub.mutex);
+    }
+    stub_unlock(&stub);
     return called("session_run_prefill", "%d", (int)count) ? -1 : 0;
 }
 

@@ -469,21 +469,24 @@ static ltlm_turn_counts counts_of(fixture *self, ltlm_conversation *conversation
     return counts;
 }
 
-TEST(turn_counts_are_those_of_the_latest_turn)
+TEST(turn_counts_add_up)
 {
     fixture self;
     open_engine(&self);
     ltlm_conversation *conversation = create(&self);
     ltlm_turn_counts counts = counts_of(&self, conversation, 0, 0);
-    ASSERT_INT(0, counts.turns + counts.prefill_tokens + counts.decode_tokens);
+    ASSERT_INT(0, counts.prefills + counts.decodes + counts.prefill_tokens + counts.decode_tokens);
+    ASSERT_INT(0, counts.latest_prefill_tokens);
     counts = counts_of(&self, conversation, 3, 3);
-    ASSERT_INT(3, counts.turns);
-    ASSERT_INT(12, counts.prefill_tokens);
-    ASSERT_INT(22, counts.decode_tokens);
+    ASSERT_INT(3, counts.prefills);
+    ASSERT_INT(3, counts.decodes);
+    ASSERT_INT(10 + 11 + 12, counts.prefill_tokens);
+    ASSERT_INT(12, counts.latest_prefill_tokens);
+    ASSERT_INT(20 + 21 + 22, counts.decode_tokens);
     ASSERT(counts.prefill_tokens_per_second == 102 && counts.decode_tokens_per_second == 202);
-    counts = counts_of(&self, conversation, 3, 2); /* the third turn did not come to decode */
-    ASSERT_INT(12, counts.prefill_tokens);
-    ASSERT_INT(0, counts.decode_tokens);
+    counts = counts_of(&self, conversation, 4, 3); /* the next turn did not come to decode */
+    ASSERT_INT(10 + 11 + 12 + 13, counts.prefill_tokens);
+    ASSERT_INT(20 + 21 + 22, counts.decode_tokens);
     delete(&self, conversation);
     close_all(&self);
 }
@@ -547,7 +550,7 @@ TESTS(RUN(a_turn_delivers_text_and_an_end)                        //
       RUN(a_library_without_clones_says_so)                       //
       RUN(lent_strings_are_copied)                                //
       RUN(queries_report_the_engines_reason)                      //
-      RUN(turn_counts_are_those_of_the_latest_turn)               //
+      RUN(turn_counts_add_up)                                     //
       RUN(deleting_no_conversation_is_fine)                       //
       RUN(disposing_empties_the_variable)                         //
       RUN(disposing_nothing_is_fine))

@@ -238,10 +238,21 @@ TEST(a_session_counts_its_turns)
     ltlm_session *session = create(&self);
     self.stub->prefill_turns = self.stub->decode_turns = 2;
     ASSERT_INT(LTLM_OK, ltlm_session_turn_counts(session, &counts, &self.err));
-    ASSERT_INT(2, counts.turns);
-    ASSERT_INT(11, counts.prefill_tokens);
-    ASSERT_INT(21, counts.decode_tokens);
+    ASSERT_INT(2, counts.prefills);
+    ASSERT_INT(10 + 11, counts.prefill_tokens);
+    ASSERT_INT(20 + 21, counts.decode_tokens);
     delete(&self, session);
+    close_all(&self);
+}
+
+TEST(disposing_of_a_session_empties_the_variable)
+{
+    fixture self;
+    open_engine(&self);
+    ltlm_session *session = create(&self);
+    ASSERT_INT(LTLM_OK, ltlm_session_dispose(&session, &self.err));
+    ASSERT(!session);
+    ASSERT_INT(LTLM_OK, ltlm_session_dispose(&session, &self.err));
     close_all(&self);
 }
 
@@ -265,4 +276,5 @@ TESTS(RUN(a_session_is_raw)                              //
       RUN(a_failed_score_rewinds_too)                    //
       RUN(a_library_without_checkpoints_says_so)         //
       RUN(a_session_counts_its_turns)                    //
+      RUN(disposing_of_a_session_empties_the_variable) //
       RUN(deleting_no_session_is_fine))

@@ -44,6 +44,7 @@ class Handle:
         dispose: Frees what is in the cell it is given, and empties it; called when no other call is in
             progress.
         parent: The handle that must outlive this one; referred to for as long as this one lives.
+        warns: Whether forgetting to close it earns a warning; not when something else answers for it.
 
     Raises:
         ClosedError: The parent is closed, or being closed.
@@ -54,11 +55,18 @@ class Handle:
     _counter = iter(range(1, 2**62))
 
     def __init__(
-        self, what: str, kind: str, dispose: Callable[[Any], None], parent: Handle | None = None
+        self,
+        what: str,
+        kind: str,
+        dispose: Callable[[Any], None],
+        parent: Handle | None = None,
+        *,
+        warns: bool = True,
     ) -> None:
         self.what = what
         self.cell = ffi.new(f"{kind} **")
         self._dispose = dispose
+        self._warns = warns
         self._process = os.getpid()
         # Reentrant: closing may happen in a destructor that runs while this thread is inside using().
         self._lock = threading.RLock()
@@ -78,6 +86,11 @@ class Handle:
     def closed(self) -> bool:
         """Whether it is closed, or belongs to the process that this one was forked from."""
         return self._closing or self._process != os.getpid()
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is a native object in it, perhaps one that is being freed."""
+        return bool(self.cell[0] != ffi.NULL)
 
     @contextmanager
     def using(self) -> Iterator[Any]:
@@ -101,7 +114,7 @@ class Handle:
                 f"The {self.what} was opened in another process, before a fork",
                 hint="Open a new client in this process.",
             )
-        if self._closing or self.cell[0] == ffi.NULL:
+        if self._closing or not self.holds:
             raise ClosedError(f"The {self.what} is closed")
         return self.cell[0]
 
@@ -116,14 +129,14 @@ class Handle:
         # Whoever closes it at the same time waits here; the parent may only go when this is gone. Not under
         # the other lock, as disposing may take locks of its own.
         with self._disposing:
-            if self.cell[0] != ffi.NULL:
+            if self.holds:
                 self._dispose(self.cell)
 
     def __del__(self) -> None:
         # A failed __init__ leaves no _number.
         if getattr(self, "_number", None) is None or self._process != os.getpid():
             return
-        if not self._closing and self.cell[0] != ffi.NULL:
+        if self._warns and not self._closing and self.holds:
             warnings.warn(f"unclosed {self.what}", ResourceWarning, source=self, stacklevel=2)
         self.close()
 

@@ -23,7 +23,9 @@ from litertlm.errors import (
     EngineLibraryError,
     LiteRTLMError,
     MessageError,
+    OptionError,
     TemplateError,
+    ToolCallSyntaxError,
 )
 
 __all__ = ["SILENT", "Library", "check", "ffi", "lib", "load_library", "native_text", "python_text"]
@@ -41,6 +43,11 @@ _OVERFLOW = (
     "Input token ids are too long",
     "exceeds available state entries",
     "Max number of tokens reached",
+)
+_CONSTRAINT = ("Failed to create LLGuidance constraint: ", "Failed to create GemmaModelConstraintProvider")
+_UNREACHABLE = "Failed to commit token: "
+_TOOL_CALL = re.compile(
+    r"Failed to parse tool calls from code block: (.*?)(?:\nfull response: (.*?))?(?:\nerror: |\Z)", re.DOTALL
 )
 _TEMPLATE = ("Failed to apply template", "rendered template string does not start with")
 
@@ -200,8 +207,28 @@ def to_exception(error: Any, *, used: int = 0, needed: int = 0, limit: int = 0) 
             return ContextOverflow(used, needed, limit)
         if any(words in reason for words in _TEMPLATE):
             return TemplateError(f"The chat template failed: {reason}")
-        return EngineError(reason or "The engine failed and gave no reason", code=code)
+        return _special(reason, code) or EngineError(
+            reason or "The engine failed and gave no reason", code=code
+        )
     name = python_text(lib.ltlm_status_name(status))
     if status == lib.LTLM_E_NO_MEMORY:
         return EngineError("Out of memory", hint="Close other chats, or use a smaller model or context.")
     return EngineError(f"{name}: {reason}" if reason else name, code=code)
+
+
+def _special(reason: str, code: int) -> LiteRTLMError | None:
+    """The exception for what only some options can bring about, None for anything else."""
+    if any(words in reason for words in _CONSTRAINT):
+        return OptionError(f"The engine cannot work with this response_format: {reason}")
+    if _UNREACHABLE in reason:
+        return OptionError(
+            f"This model cannot write what response_format demands: {reason.splitlines()[0]}",
+            hint="The engine cannot enforce spaces and non-ASCII letters; free JSON strings may hold them.",
+        )
+    call = _TOOL_CALL.search(reason)
+    if call is not None:
+        text = call[2] or call[1]
+        return ToolCallSyntaxError(
+            f"The model wrote a tool call that cannot be read: {text}", text, code=code
+        )
+    return None

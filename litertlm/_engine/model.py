@@ -23,6 +23,8 @@ class ModelFacts:
         sampler: Its defaults, every field set.
         supports_thinking: Whether it has a thinking channel.
         supports_tools: Whether it can call tools.
+        chat_template: Its chat template, "" when unknown.
+        digest: Tells it from other models of its family, "" when unknown.
     """
 
     path: str
@@ -32,6 +34,8 @@ class ModelFacts:
     sampler: Sampler
     supports_thinking: bool
     supports_tools: bool
+    chat_template: str = ""
+    digest: str = ""
 
 
 @runtime_checkable

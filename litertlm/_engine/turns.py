@@ -45,12 +45,15 @@ class TurnQueue:
         self._line: deque[weakref.ref[object]] = deque()
         self._holder: Callable[[], Holder | None] = _nobody
 
-    def enter(self, holder: Holder, timeout: float | None = None) -> float:
+    def enter(
+        self, holder: Holder, timeout: float | None = None, *, check: Callable[[], None] | None = None
+    ) -> float:
         """Wait for the engine and hold it for ``holder``.
 
         Args:
             holder: Passed to :meth:`leave` later.
             timeout: Seconds; None waits without limit.
+            check: Called now and then while it waits, under the queue's lock; what it raises ends that.
 
         Returns:
             Seconds waited.
@@ -63,6 +66,12 @@ class TurnQueue:
         with self._changed:
             self._line.append(weakref.ref(ticket))
             while self._first() is not ticket or not self._is_free():
+                if check is not None:
+                    try:
+                        check()
+                    except BaseException:
+                        self._withdraw(ticket)
+                        raise
                 left = None if timeout is None else timeout - (time.monotonic() - started)
                 if left is not None and left <= 0:
                     self._withdraw(ticket)
@@ -79,6 +88,10 @@ class TurnQueue:
             if self._holder() is holder:
                 self._holder = _nobody
                 self._changed.notify_all()
+
+    def is_held_by(self, holder: Holder) -> bool:
+        """Whether ``holder`` holds the engine now."""
+        return self._holder() is holder
 
     @contextmanager
     def idle(self) -> Iterator[None]:

@@ -1,12 +1,13 @@
 """Chats for asyncio: the same conversation, and a loop that is never blocked.
 
-A turn runs in a thread of its own, which lives as long as the turn; its events come to the loop one by one. So
-everything that is true of :class:`~litertlm.Chat` is true here, and nothing is written twice.
+A turn runs in a thread of its own, which lives as long as the turn; its events come to the loop one by one.
+So everything that is true of :class:`~litertlm.Chat` is true here, and nothing is written twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
@@ -27,6 +28,8 @@ from litertlm.tools import CancelToken
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from litertlm.chat.portable import ChatRecord
+
 __all__ = ["AsyncChat", "AsyncStream"]
 
 
@@ -43,9 +46,10 @@ class AsyncStream:
         self._items: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
         self._over = asyncio.Event()
         self._reply: Reply | None = None
+        self._ended = False
         options = self._own(options)
         # The thread does not refer to this object, so that a stream that nobody reads is collected, and left.
-        work = _Work(self._loop, self._items, self._over, lambda: begin(options))
+        work = self._work = _Work(self._loop, self._items, self._over, lambda: begin(options), self._token)
         threading.Thread(target=work.run, name="litertlm turn", daemon=True).start()
 
     @property
@@ -60,7 +64,7 @@ class AsyncStream:
         return self._reply
 
     async def events(self) -> AsyncIterator[Event]:
-        """Everything that happens in the turn, see :mod:`litertlm.events`; instead of iterating over chunks."""
+        """Everything that happens in the turn, instead of chunks; see :mod:`litertlm.events`."""
         while (event := await self._next_event()) is not None:
             yield event
 
@@ -84,13 +88,15 @@ class AsyncStream:
         raise StopAsyncIteration
 
     async def _next_event(self) -> Event | None:
-        if self._over.is_set() and self._items.empty():
+        if self._ended or (self._over.is_set() and self._items.empty()):
             return None
+        self._work.ask()
         try:
             item = await self._items.get()
         except asyncio.CancelledError:
             await self._leave()
             raise
+        self._ended = item is None or isinstance(item, BaseException)
         if isinstance(item, BaseException):
             raise item
         if isinstance(item, events.TurnEnded):
@@ -129,7 +135,10 @@ class AsyncStream:
 
 
 class _Work:
-    """What the thread of a turn does."""
+    """What the thread of a turn does: one event for each that is asked for.
+
+    It is never ahead of its reader, so a reader who leaves has left the turn where it was.
+    """
 
     def __init__(
         self,
@@ -137,19 +146,29 @@ class _Work:
         items: asyncio.Queue[Event | BaseException | None],
         over: asyncio.Event,
         begin: Callable[[], Stream],
+        token: CancelToken,
     ) -> None:
         self._loop, self._items, self._over, self._begin = loop, items, over, begin
+        self._asked = threading.Semaphore(0)
+        token.add_callback(self.ask)
+
+    def ask(self) -> None:
+        """The next event is wanted, or none any more. Any thread."""
+        self._asked.release()
 
     def run(self) -> None:
         """Read the turn to its end, and hand over what happens."""
         try:
             with self._begin() as stream:
-                for event in stream.events():
+                happened = stream.events()
+                while True:
+                    self._asked.acquire()
+                    event = next(happened, None)
                     _post(self._loop, self._items.put_nowait, event)
+                    if event is None:
+                        break
         except BaseException as error:
             _post(self._loop, self._items.put_nowait, error)
-        else:
-            _post(self._loop, self._items.put_nowait, None)
         finally:
             _post(self._loop, self._over.set)
 
@@ -162,9 +181,9 @@ def _post(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *argumen
 class AsyncChat:
     """The twin of :class:`~litertlm.Chat` for asyncio, made by :meth:`litertlm.AsyncClient.chat`.
 
-    Methods that wait are coroutines, streams are asynchronous iterators; everything else, arguments and errors
-    included, is as there. Cancelling a task that waits for a turn undoes the turn. Handlers of tools that are
-    ``async def`` run on the loop that the turn was begun on.
+    Methods that wait are coroutines, streams are asynchronous iterators; everything else, arguments and
+    errors included, is as there. Cancelling a task that waits for a turn undoes the turn. Tools whose
+    handlers are ``async def`` run on the loop that the turn was begun on.
 
     Use it from one loop at a time; :meth:`cancel` from any thread.
     """
@@ -222,21 +241,37 @@ class AsyncChat:
         self, results: ToolResult | Iterable[ToolResult], **options: Unpack[SendOptions]
     ) -> Reply:
         """Give the model what the calls of its last reply returned."""
-        return await _read(
-            self._begin(lambda given: self._chat.send_tool_result_stream(results, **given), options)
-        )
+        return await _read(self.send_tool_result_stream(results, **options))
+
+    def send_tool_result_stream(
+        self, results: ToolResult | Iterable[ToolResult], **options: Unpack[SendOptions]
+    ) -> AsyncStream:
+        """As :meth:`send_tool_result`, piece by piece."""
+        return self._begin(lambda given: self._chat.send_tool_result_stream(results, **given), options)
 
     async def run_tools(self, **options: Unpack[SendOptions]) -> Reply:
         """Make the calls that an approval put off."""
-        return await _read(self._begin(lambda given: self._chat.run_tools_stream(**given), options))
+        return await _read(self.run_tools_stream(**options))
+
+    def run_tools_stream(self, **options: Unpack[SendOptions]) -> AsyncStream:
+        """As :meth:`run_tools`, piece by piece."""
+        return self._begin(lambda given: self._chat.run_tools_stream(**given), options)
 
     async def regenerate(self, **options: Unpack[SendOptions]) -> Reply:
         """Have the latest message answered anew."""
-        return await _read(self._begin(lambda given: self._chat.regenerate_stream(**given), options))
+        return await _read(self.regenerate_stream(**options))
+
+    def regenerate_stream(self, **options: Unpack[SendOptions]) -> AsyncStream:
+        """As :meth:`regenerate`, piece by piece."""
+        return self._begin(lambda given: self._chat.regenerate_stream(**given), options)
 
     async def edit(self, index: int, text: str, **options: Unpack[SendOptions]) -> Reply:
         """Change what the user said, and have it answered."""
-        return await _read(self._begin(lambda given: self._chat.edit_stream(index, text, **given), options))
+        return await _read(self.edit_stream(index, text, **options))
+
+    def edit_stream(self, index: int, text: str, **options: Unpack[SendOptions]) -> AsyncStream:
+        """As :meth:`edit`, piece by piece."""
+        return self._begin(lambda given: self._chat.edit_stream(index, text, **given), options)
 
     def cancel(self) -> None:
         """Stop the turn in progress. Any thread."""
@@ -261,6 +296,14 @@ class AsyncChat:
     async def fork(self) -> AsyncChat:
         """An independent chat that goes on from here."""
         return AsyncChat(await asyncio.to_thread(self._chat.fork))
+
+    async def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the chat to a file."""
+        await asyncio.to_thread(self._chat.save, path)
+
+    async def record(self) -> ChatRecord:
+        """The chat as a value."""
+        return await asyncio.to_thread(self._chat.record)
 
     async def aclose(self) -> None:
         """Stop the turn in progress and free the KV cache. Idempotent."""

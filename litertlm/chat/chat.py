@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import os
+from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from litertlm.chat.compose import PartLike, in_order, text_message, tool_message, user_message
+from litertlm._engine.model import ModelFacts
+from litertlm.chat.compose import PartLike, text_message, tool_message, user_message
 from litertlm.chat.context import Context
 from litertlm.chat.gate import Gate
 from litertlm.chat.limits import Limits
+from litertlm.chat.opening import Begin, again, answering, edited, making_calls, pending_calls, saying
 from litertlm.chat.overflow import OnOverflow
 from litertlm.chat.room import RoomKeeper
 from litertlm.chat.settings import SendOptions, Settings
 from litertlm.chat.stream import Stream
-from litertlm.chat.timeline import State, Timeline, first_state, state_at, state_before
+from litertlm.chat.timeline import Timeline, first_state, state_before
 from litertlm.chat.turn import ChatTurn
-from litertlm.errors import MessageError, OptionError
-from litertlm.messages import Message, Reply, Text, ToolCall, ToolResult, Usage
-from litertlm.tools import CancelToken, ToolRun, Toolset, ToolSettings
+from litertlm.messages import Message, Reply, ToolCall, ToolResult, Usage
+from litertlm.tools import CancelToken, ToolRun, Toolset
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from typing_extensions import Unpack
+
+    from litertlm.chat.portable import ChatRecord
 
 __all__ = ["Chat"]
 
@@ -57,7 +62,7 @@ class Chat:
         settings: Settings,
         *,
         toolset: Toolset,
-        modalities: Collection[str],
+        model: ModelFacts,
         limit: int | None,
         on_overflow: OnOverflow,
         waits: bool,
@@ -65,7 +70,8 @@ class Chat:
         self._timeline = timeline
         self._settings = settings
         self._toolset = toolset
-        self._modalities = modalities
+        self._model = model
+        self._created = datetime.now(timezone.utc)
         self._limit = limit
         self._on_overflow = on_overflow
         self._gate = Gate(waits=waits)
@@ -98,8 +104,7 @@ class Chat:
     @property
     def pending_tool_calls(self) -> tuple[ToolCall, ...]:
         """Calls of the last reply that wait for :meth:`send_tool_result` or :meth:`run_tools`."""
-        history = self.history
-        return history[-1].tool_calls if history and history[-1].role == "assistant" else ()
+        return pending_calls(self.history)
 
     @property
     def closed(self) -> bool:
@@ -116,11 +121,11 @@ class Chat:
             MessageError, MediaError, ModalityUnavailable: It cannot be sent.
             TemplateError: The template fails on it.
         """
-        return self._timeline.count(self._composed(message, "count"))
+        return self._timeline.count(user_message(message, self._model.modalities, caller="count"))
 
     def render(self, message: str | Iterable[PartLike]) -> str:
-        """What sending ``message`` now would prefill, as text; nothing is sent. Raises as :meth:`count`."""
-        return self._timeline.render(self._composed(message, "render"))
+        """The text that sending ``message`` now would prefill; nothing is sent. Raises as :meth:`count`."""
+        return self._timeline.render(user_message(message, self._model.modalities, caller="render"))
 
     # -- turns -------------------------------------------------------------------------------------------
 
@@ -131,14 +136,14 @@ class Chat:
             message: The user's text; control markers of the model in it stay text.
             **options: See :class:`~litertlm.chat.SendOptions`.
         """
-        return _read(self._begin(text_message(message), options, "send"))
+        return _read(self._begin(saying(text_message(message)), options, "send"))
 
     def send_stream(self, message: str, **options: Unpack[SendOptions]) -> Stream:
         """Say something and get the reply piece by piece; as :meth:`send`.
 
         The turn begins at once; reading may begin later. Tools run in the thread that reads.
         """
-        return self._begin(text_message(message), options, "send_stream")
+        return self._begin(saying(text_message(message)), options, "send_stream")
 
     def send_multi(self, parts: Iterable[PartLike], **options: Unpack[SendOptions]) -> Reply:
         """Send text, images and recordings in one message; otherwise as :meth:`send`.
@@ -147,13 +152,13 @@ class Chat:
             parts: In the order in which the model gets them; strings are text.
             **options: See :class:`~litertlm.chat.SendOptions`.
         """
-        message = user_message(parts, self._modalities, caller="send_multi")
-        return _read(self._begin(message, options, "send_multi"))
+        message = user_message(parts, self._model.modalities, caller="send_multi")
+        return _read(self._begin(saying(message), options, "send_multi"))
 
     def send_multi_stream(self, parts: Iterable[PartLike], **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`send_multi`, piece by piece."""
-        message = user_message(parts, self._modalities, caller="send_multi_stream")
-        return self._begin(message, options, "send_multi_stream")
+        message = user_message(parts, self._model.modalities, caller="send_multi_stream")
+        return self._begin(saying(message), options, "send_multi_stream")
 
     def send_tool_result(
         self, results: ToolResult | Iterable[ToolResult], **options: Unpack[SendOptions]
@@ -173,8 +178,7 @@ class Chat:
         self, results: ToolResult | Iterable[ToolResult], **options: Unpack[SendOptions]
     ) -> Stream:
         """As :meth:`send_tool_result`, piece by piece."""
-        message = in_order(tool_message(results), self.pending_tool_calls)
-        return self._begin(message, options, "send_tool_result")
+        return self._begin(answering(tool_message(results)), options, "send_tool_result")
 
     def run_tools(self, **options: Unpack[SendOptions]) -> Reply:
         """Make the calls that an approval put off, and wait for the model's reply.
@@ -189,15 +193,7 @@ class Chat:
 
     def run_tools_stream(self, **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`run_tools`, piece by piece."""
-        calls = self.pending_tool_calls
-        if not calls:
-            raise MessageError("No tool call waits for being made")
-        if not self._toolset.can_run(calls):
-            raise MessageError(
-                "Not all the tools that the model called have handlers",
-                hint="Give their results with send_tool_result.",
-            )
-        return self._begin(None, {**options, "return_tool_requests": False}, "run_tools", calls=calls)
+        return self._begin(making_calls(self._toolset), options, "run_tools")
 
     def regenerate(self, **options: Unpack[SendOptions]) -> Reply:
         """Take the latest turn back and have its message answered anew; if that fails, the old answer stays.
@@ -212,9 +208,7 @@ class Chat:
 
     def regenerate_stream(self, **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`regenerate`, piece by piece."""
-        state = self._timeline.state
-        base = state_before(state, 1)
-        return self._begin(state.message, options, "regenerate", base=base)
+        return self._begin(again(), options, "regenerate")
 
     def edit(self, index: int, text: str, **options: Unpack[SendOptions]) -> Reply:
         """Change what the user said, and have it answered; everything after it is forgotten.
@@ -233,11 +227,7 @@ class Chat:
 
     def edit_stream(self, index: int, text: str, **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`edit`, piece by piece."""
-        state = state_at(self._timeline.state, index)
-        assert state.message is not None
-        media = tuple(part for part in state.message.parts if not isinstance(part, Text))
-        edited = Message("user", (*media, *text_message(text).parts))
-        return self._begin(edited, options, "edit", base=state.before)
+        return self._begin(edited(index, text), options, "edit")
 
     def cancel(self) -> None:
         """Stop the turn in progress: its reader gets :class:`~litertlm.errors.Cancelled`. Any thread."""
@@ -284,11 +274,49 @@ class Chat:
                 self._timeline.fork(),
                 self._settings,
                 toolset=self._toolset,
-                modalities=self._modalities,
+                model=self._model,
                 limit=self._limit,
                 on_overflow=self._on_overflow,
                 waits=self._gate.waits,
             )
+
+    def record(self) -> ChatRecord:
+        """The chat as a value without handles, for :meth:`litertlm.Client.load_chat`; what a pickle carries.
+
+        Raises:
+            ChatBusy: A turn is running.
+        """
+        from litertlm.chat.saving import record_of
+
+        with self._gate.held():
+            return record_of(self._timeline, self._settings, self._model, created=self._created)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the chat to a file, from which :meth:`litertlm.Client.load_chat` goes on.
+
+        An earlier file is replaced as a whole or stays as it is. Handlers of tools are code, and not kept.
+
+        Args:
+            path: Of any name; ``.chat`` is customary.
+
+        Raises:
+            ChatFileError: It cannot be written.
+            ChatBusy: A turn is running.
+        """
+        from litertlm.chat.portable import write_chat
+
+        write_chat(path, self.record())
+
+    def __copy__(self) -> Chat:
+        return self.fork()
+
+    def __deepcopy__(self, memo: object) -> Chat:
+        return self.fork()
+
+    def __reduce__(self) -> tuple[Callable[[bytes], ChatRecord], tuple[bytes]]:
+        from litertlm.chat.portable import from_bytes, to_bytes
+
+        return from_bytes, (to_bytes(self.record()),)
 
     def close(self) -> None:
         """Stop the turn in progress and free the KV cache. Idempotent."""
@@ -315,30 +343,15 @@ class Chat:
 
     # -- inside ------------------------------------------------------------------------------------------
 
-    def _composed(self, message: str | Iterable[PartLike], caller: str) -> Message:
-        if isinstance(message, str):
-            return text_message(message)
-        return user_message(message, self._modalities, caller=caller)
-
-    def _begin(
-        self,
-        message: Message | None,
-        options: SendOptions,
-        caller: str,
-        *,
-        calls: tuple[ToolCall, ...] = (),
-        base: State | None = None,
-    ) -> Stream:
+    def _begin(self, begin: Begin, options: SendOptions, caller: str) -> Stream:
         settings = self._settings.changed(options, caller)
-        self._check_honoured(settings)
+        settings.check_honoured(self._timeline.engine.info)
         limits = Limits(CancelToken(settings.signal), settings.decoding.timeout)
         turn = ChatTurn(
             self._timeline,
             settings,
-            message,
-            calls=calls,
+            begin,
             tools=self._tool_run(settings, limits),
-            base=base,
             limits=limits,
             room=RoomKeeper(self._timeline, self._limit, self._on_overflow, limits),
             done=self._leave,
@@ -356,12 +369,7 @@ class Chat:
             return None
         return ToolRun(
             self._toolset,
-            ToolSettings(
-                max_concurrent=settings.max_concurrent_tools,
-                timeout=settings.tool_timeout,
-                max_result_tokens=settings.max_tool_result_tokens,
-                max_repeats=settings.max_tool_repeats,
-            ),
+            settings.tools,
             token=limits.token,
             chat=self,
             deadline=limits.deadline,
@@ -370,17 +378,6 @@ class Chat:
             count_tokens=lambda text: len(self._timeline.engine.tokenize(text)),
             loop=self.handlers_loop,
         )
-
-    def _check_honoured(self, settings: Settings) -> None:
-        """Raises OptionError if something is asked for that the engine does not do."""
-        info = self._timeline.engine.info
-        wanted = settings.decoding.wanted | ({"response_format"} if settings.output else set())
-        ignored = sorted(wanted - info.options)
-        if ignored:
-            raise OptionError(
-                f"The {info.engine} engine cannot do {', '.join(ignored)}",
-                hint=f"It can do: {', '.join(sorted(info.options))}.",
-            )
 
     def _leave(self, turn: ChatTurn) -> None:
         self._gate.leave(turn)

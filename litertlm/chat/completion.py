@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import time
-
 from litertlm._engine.seam import Delta, Engine
-from litertlm.chat.settings import Settings
+from litertlm.chat.limits import Limits
+from litertlm.chat.settings import SendOptions, Settings
 from litertlm.chat.turn import hop_of
 from litertlm.errors import DeadlineExceeded, MessageError, OptionError
 from litertlm.messages import Reply
+from litertlm.tools import CancelToken
 
 __all__ = ["complete"]
 
-HONOURED = frozenset({"max_output_tokens", "timeout", "sampler", "stop"})
+HONOURED = ("max_output_tokens", "sampler", "signal", "stop", "timeout")
 
 
-def complete(engine: Engine, text: str, settings: Settings) -> Reply:
+def complete(engine: Engine, text: str, options: SendOptions) -> Reply:
     """What the model says after ``text``.
 
     Raises:
@@ -23,26 +23,35 @@ def complete(engine: Engine, text: str, settings: Settings) -> Reply:
         MessageError: There is no text.
         LiteRTLMError: The engine failed.
     """
-    ignored = sorted(settings.decoding.wanted - HONOURED)
-    if ignored or settings.output is not None:
-        raise OptionError(f"complete() does not take {', '.join(ignored) or 'response_format'}")
+    settings = Settings().changed(options, "complete")
+    ignored = sorted(name for name in options if name not in HONOURED and options.get(name) is not None)
+    if ignored:
+        raise OptionError(f"complete() does not take {', '.join(ignored)}")
     if not isinstance(text, str) or not text:
         raise MessageError("There is no text to complete")
-    timeout = settings.decoding.timeout
-    deadline = None if timeout is None else time.monotonic() + timeout
+    limits = Limits(CancelToken(settings.signal), settings.decoding.timeout)
+    limits.check()
     turn = engine.complete(text, settings.decoding)
+    limits.token.add_callback(turn.cancel)
     try:
         turn.start()
         said: list[Delta] = []
         while turn.end is None:
-            if deadline is not None and time.monotonic() >= deadline:
-                raise DeadlineExceeded(timeout or 0.0)
-            said += turn.take(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            said += turn.take(limits.slice)
+            limits.check()
         if turn.end.error is not None:
             raise turn.end.error
-        hop = hop_of(said, turn.end)
-        return Reply(
-            hop.text, finish_reason=hop.finish_reason, usage=hop.usage, timings=hop.timings, hops=(hop,)
-        )
+    except DeadlineExceeded:
+        raise limits.too_late() from None
     finally:
+        limits.token.detach()
         turn.close()
+    hop = hop_of(said, turn.end)
+    return Reply(
+        hop.text,
+        finish_reason=hop.finish_reason,
+        usage=hop.usage,
+        timings=hop.timings,
+        hops=(hop,),
+        raw=turn.end.raw,
+    )

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable
 from typing import TypeAlias
 
 from litertlm.errors import MessageError, ModalityUnavailable
-from litertlm.media import encode_audio, encode_image
 from litertlm.messages import Audio, Image, Message, Part, Text, ToolCall, ToolResult
 
 __all__ = ["PartLike", "in_order", "opening", "text_message", "tool_message", "user_message"]
@@ -77,7 +76,7 @@ def opening(
     """
     begun: list[Message] = []
     if system:
-        _check_text(system)
+        _check_text(system, "system message")
         begun.append(Message("system", (Text(system),)))
     for number, message in enumerate(messages):
         if not isinstance(message, Message):
@@ -127,9 +126,13 @@ def _encode(part: PartLike, modalities: Collection[str]) -> Part:
             _check_text(text)
             return part
         case Image():
+            from litertlm.media import encode_image
+
             _require("image", modalities)
             return Image(encode_image(part).data)
         case Audio():
+            from litertlm.media import encode_audio
+
             _require("audio", modalities)
             return Audio(encode_audio(part).data)
         case _:
@@ -150,17 +153,17 @@ def _require(modality: str, modalities: Collection[str]) -> None:
         )
 
 
-def _check_text(text: str) -> None:
+def _check_text(text: str, what: str = "message") -> None:
     """NUL and lone surrogates are refused here, before anything else is done with the message."""
     if "\0" in text:
         raise MessageError(
-            f"The message contains a NUL character (at position {text.index(chr(0))})",
+            f"The {what} contains a NUL character (at position {text.index(chr(0))})",
             hint="Remove it; a model cannot read it.",
         )
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise MessageError(
-            f"The message is not valid Unicode text (lone surrogate at position {error.start})",
+            f"The {what} is not valid Unicode text (lone surrogate at position {error.start})",
             hint="Decode the original bytes with the right encoding, or with errors='replace'.",
         ) from None

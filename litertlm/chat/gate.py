@@ -34,8 +34,8 @@ class Guest(Protocol):
         """Ask it to stop."""
         ...
 
-    def rollback(self) -> None:
-        """Undo it; may be repeated, from any thread."""
+    def rollback(self, error: BaseException | None = None) -> None:
+        """Undo it, for that reason; may be repeated, from any thread."""
         ...
 
 
@@ -115,7 +115,7 @@ class Gate:
         self._closed = True
         guest = self.guest
         if guest is not None:
-            guest.rollback()
+            guest.rollback(ClosedError("The chat was closed"))
 
 
 class _Hold:
@@ -130,5 +130,5 @@ class _Hold:
     def cancel(self) -> None:
         """Nothing to stop."""
 
-    def rollback(self) -> None:
+    def rollback(self, error: BaseException | None = None) -> None:
         """Nothing to undo."""

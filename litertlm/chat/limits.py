@@ -46,6 +46,14 @@ class Limits:
         if self.left == 0:
             raise self.too_late()
 
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, more than 0; None without one. Raises as :meth:`check`."""
+        self.token.raise_if_cancelled()
+        left = self.left
+        if left == 0:
+            raise self.too_late()
+        return left
+
     def too_late(self) -> DeadlineExceeded:
         """The error of a turn that ran out of time."""
         return DeadlineExceeded(self.timeout or 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -46,6 +47,9 @@ class Overflow:
 OnOverflow: TypeAlias = Literal["error", "drop_oldest", "summarize"] | Callable[[Overflow], Iterable[Message]]
 """What to do about it: raise, forget the oldest turns, let the model sum them up, or what a function says."""
 
+Measure: TypeAlias = Callable[[tuple[Message, ...], Message], int]
+"""Tokens in all, if a message were sent after a history."""
+
 
 def check_policy(policy: object) -> None:
     """Raises OptionError unless it is one of OnOverflow."""
@@ -54,7 +58,7 @@ def check_policy(policy: object) -> None:
 
 
 def split_turns(history: Iterable[Message]) -> tuple[tuple[Message, ...], list[tuple[Message, ...]]]:
-    """The system message, and the turns: each begins with a user message, and holds tool calls with their results."""
+    """The system message, and the turns; calls and their results stay in the turn that they belong to."""
     system: tuple[Message, ...] = ()
     turns: list[list[Message]] = []
     for message in history:
@@ -68,10 +72,7 @@ def split_turns(history: Iterable[Message]) -> tuple[tuple[Message, ...], list[t
 
 
 def drop_oldest(
-    overflow: Overflow,
-    measure: Callable[[tuple[Message, ...]], int],
-    *,
-    before: tuple[Message, ...] = (),
+    overflow: Overflow, measure: Measure, *, before: tuple[Message, ...] = ()
 ) -> tuple[Message, ...]:
     """What is left of the history when its oldest turns are forgotten.
 
@@ -80,53 +81,73 @@ def drop_oldest(
 
     Args:
         overflow: What does not fit.
-        measure: Tokens in all, if the message were sent after a history.
+        measure: Tokens in all, if a message were sent after a history.
         before: Stands where the forgotten turns were.
 
     Raises:
         ContextOverflow: It does not fit even then.
     """
-    system, turns = split_turns(overflow.history)
-    # Tool results belong to the latest turn, which has to stay.
-    most = len(turns) if overflow.message.role == "user" else len(turns) - 1
+    system, old, current = _split(overflow)
     kept: tuple[Message, ...] | None = None
-    for dropped in range(1, most + 1):
-        rest = (*system, *before, *(message for turn in turns[dropped:] for message in turn))
-        total = measure(rest)
+    for dropped in range(1, len(old) + 1):
+        rest = (*system, *before, *(message for turn in old[dropped:] for message in turn), *current)
+        total = measure(rest, overflow.message)
         if total < overflow.limit:
             kept = rest
             if total <= overflow.limit * ROOM:
                 break
     if kept is None:
-        raise ContextOverflow(overflow.used, overflow.needed, overflow.limit)
+        raise _hopeless(overflow)
     return kept
 
 
 def summarize(
-    overflow: Overflow,
-    measure: Callable[[tuple[Message, ...]], int],
-    ask: Callable[[tuple[Message, ...], Message], str],
+    overflow: Overflow, measure: Measure, ask: Callable[[tuple[Message, ...], Message, int], str]
 ) -> tuple[Message, ...]:
     """What is left of the history when its oldest turns give way to a summary that the model writes.
 
-    The summary stands as a question and its answer before the turns that stay. When the whole conversation does
-    not even leave room for the request, its oldest turns are left out of the summary.
+    The summary stands as a question and its answer before the turns that stay. When the whole conversation
+    leaves no room for the request, its oldest turns are left out of the summary. The turn that is going on,
+    if the message belongs to one, is no part of it. A summary that turns out too long is left out.
 
     Args:
         overflow: What does not fit.
         measure: As for :func:`drop_oldest`.
-        ask: The model's answer to a message after a history.
+        ask: The model's answer to a message after a history, of so many tokens at most.
 
     Raises:
         ContextOverflow: It does not fit even then.
     """
+    system, old, current = _split(overflow)
+    # Before the model is asked in vain.
+    if not old or measure((*system, *current), overflow.message) >= overflow.limit:
+        raise _hopeless(overflow)
+    longest = max(1, int(overflow.limit * SUMMARY_SHARE))
     request = Message("user", (Text(SUMMARY_REQUEST),))
-    told = overflow.history
-    if measure(told) >= overflow.limit * (1 - SUMMARY_SHARE):
-        asked = Overflow(
-            told, request, overflow.used, overflow.needed, int(overflow.limit * (1 - SUMMARY_SHARE))
-        )
-        told = drop_oldest(asked, measure)
-    summary = ask(told, request)
-    pair = (Message("user", (Text(SUMMARY_ASKED),)), Message("assistant", (Text(summary),)))
-    return drop_oldest(overflow, measure, before=pair if summary else ())
+    told = (*system, *(message for turn in old for message in turn))
+    limit = overflow.limit - longest
+    if measure(told, request) >= limit:
+        try:
+            told = drop_oldest(Overflow(told, request, overflow.used, overflow.needed, limit), measure)
+        except ContextOverflow:
+            raise _hopeless(overflow) from None
+    summary = ask(told, request, longest)
+    if summary:
+        pair = (Message("user", (Text(SUMMARY_ASKED),)), Message("assistant", (Text(summary),)))
+        with suppress(ContextOverflow):
+            return drop_oldest(overflow, measure, before=pair)
+    return drop_oldest(overflow, measure)
+
+
+def _split(
+    overflow: Overflow,
+) -> tuple[tuple[Message, ...], list[tuple[Message, ...]], tuple[Message, ...]]:
+    """The system message, the turns that may go, and the turn that the message belongs to."""
+    system, turns = split_turns(overflow.history)
+    if overflow.message.role == "user" or not turns:
+        return system, turns, ()
+    return system, turns[:-1], turns[-1]
+
+
+def _hopeless(overflow: Overflow) -> ContextOverflow:
+    return ContextOverflow(overflow.used, overflow.needed, overflow.limit)

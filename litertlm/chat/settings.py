@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict
 
+from litertlm._engine.seam import EngineInfo
 from litertlm.chat.output import OutputFormat, ResponseFormatLike, output_format
 from litertlm.errors import OptionError
 from litertlm.events import Event
 from litertlm.options import Sampler, TurnOptions, check_integer, check_number, sampler_from
-from litertlm.tools import Approve, CancelToken
+from litertlm.tools import Approve, CancelToken, ToolSettings
 
 __all__ = ["SendOptions", "Settings"]
 
@@ -96,6 +97,26 @@ class Settings:
     max_tool_repeats: int = DEFAULT_TOOL_REPEATS
     signal: CancelToken | None = None
     on_event: Callable[[Event], None] | None = None
+
+    @property
+    def tools(self) -> ToolSettings:
+        """How tool calls are run."""
+        return ToolSettings(
+            max_concurrent=self.max_concurrent_tools,
+            timeout=self.tool_timeout,
+            max_result_tokens=self.max_tool_result_tokens,
+            max_repeats=self.max_tool_repeats,
+        )
+
+    def check_honoured(self, info: EngineInfo) -> None:
+        """Raises OptionError if something is asked for that the engine does not do."""
+        wanted = self.decoding.wanted | ({"response_format"} if self.output else set())
+        ignored = sorted(wanted - info.options)
+        if ignored:
+            raise OptionError(
+                f"The {info.engine} engine cannot do {', '.join(ignored)}",
+                hint=f"It can do: {', '.join(sorted(info.options))}.",
+            )
 
     def changed(self, options: SendOptions, caller: str) -> Settings:
         """These settings with a call's options.

@@ -45,6 +45,8 @@ class Stream:
         self._turn = turn
         self._happened = deque(turn.begin())
         self._reply: Reply | None = None
+        # Whether whoever reads knows how the turn ended.
+        self._told = False
 
     @property
     def reply(self) -> Reply:
@@ -68,7 +70,7 @@ class Stream:
         Raises:
             LiteRTLMError: The turn failed, and the chat is as it was before.
         """
-        while self._happened or not self._turn.over:
+        while not self._ended():
             yield self._next_event()
 
     def cancel(self) -> None:
@@ -77,6 +79,7 @@ class Stream:
 
     def close(self) -> None:
         """Leave the stream: cancel the turn unless it is over, and undo it. Idempotent."""
+        self._told = True
         self._turn.rollback()
 
     def __iter__(self) -> Stream:
@@ -84,14 +87,26 @@ class Stream:
 
     def __next__(self) -> Chunk:
         while True:
-            if self._turn.over and not self._happened:
+            if self._ended():
                 raise StopIteration
             chunk = chunk_of(self._next_event())
             if chunk is not None:
                 return chunk
 
+    def _ended(self) -> bool:
+        """Whether nothing comes any more; raises if the turn was undone behind the reader's back."""
+        failure = self._turn.failure
+        if failure is not None and not self._told:
+            self._told = True
+            raise failure
+        return self._turn.over and (failure is not None or not self._happened)
+
     def _next_event(self) -> Event:
-        event = self._happened.popleft() if self._happened else next(self._turn)
+        try:
+            event = self._happened.popleft() if self._happened else next(self._turn)
+        except BaseException:
+            self._told = True
+            raise
         if isinstance(event, events.TurnEnded):
             self._reply = event.reply
         return event

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -24,16 +24,18 @@ class State:
         usage: Tokens of all turns so far.
         before: The moment before the latest turn; None at the beginning.
         message: What the user said in the latest turn; None at the beginning.
-        where: The conversation that was in this state.
+        where: The conversation that was in this state; None: of another process.
         at: The mark of it there.
+        token_count: Tokens of the conversation.
     """
 
     history: tuple[Message, ...]
     usage: Usage
     before: State | None
     message: Message | None
-    where: Conversation
-    at: Mark
+    where: Conversation | None
+    at: Mark | None
+    token_count: int = 0
 
 
 def state_before(state: State, turns: int) -> State:
@@ -87,13 +89,19 @@ class Timeline:
     """
 
     def __init__(
-        self, engine: Engine, preface: Preface, markers: Markers, *, state: State | None = None
+        self,
+        engine: Engine,
+        preface: Preface,
+        markers: Markers,
+        *,
+        conversation: Conversation | None = None,
+        state: State | None = None,
     ) -> None:
-        """Start from ``preface``, or from a state whose conversation nobody else uses."""
+        """Start from ``preface``, or from a state of a conversation that nobody else uses."""
         self._engine = engine
         self._preface = preface
         self._markers = markers
-        self._conversation = state.where if state else self._open(preface.messages)
+        self._conversation = conversation or self._open(preface.messages)
         # One object, so that keeping a turn is one assignment that nothing can interrupt halfway.
         self._state = state or State(
             preface.messages, Usage(), None, None, self._conversation, self._conversation.mark()
@@ -116,7 +124,12 @@ class Timeline:
 
     @property
     def token_count(self) -> int:
-        """Tokens in the KV cache."""
+        """Tokens of the conversation, as of the latest turn."""
+        return self._state.token_count
+
+    @property
+    def prefilled(self) -> int:
+        """Tokens of the engine's conversation now: 0 after it was made anew, until a turn prefills it."""
         return self._conversation.token_count
 
     def count(self, message: Message) -> int:
@@ -143,7 +156,10 @@ class Timeline:
         self, history: tuple[Message, ...], usage: Usage, before: State | None, message: Message | None
     ) -> State:
         """The state after a turn that ended well; it takes effect with :meth:`keep`."""
-        return State(history, usage, before, message, self._conversation, self._conversation.mark())
+        conversation = self._conversation
+        return State(
+            history, usage, before, message, conversation, conversation.mark(), conversation.token_count
+        )
 
     def keep(self, state: State) -> None:
         """The chat is in ``state`` now."""
@@ -151,7 +167,7 @@ class Timeline:
 
     def go_to(self, state: State) -> None:
         """Make the conversation what it was in ``state``. May be repeated when it was interrupted."""
-        if state.where is self._conversation:
+        if state.where is self._conversation and state.at is not None:
             self._conversation.rewind(state.at)
         else:
             self.replace(state.history)
@@ -182,7 +198,16 @@ class Timeline:
         """An independent one in the same state."""
         forked = self._conversation.fork()
         state = replace(self._state, where=forked, at=forked.mark())
-        return Timeline(self._engine, self._preface, self._markers, state=state)
+        return Timeline(self._engine, self._preface, self._markers, conversation=forked, state=state)
+
+    @classmethod
+    def restored(
+        cls, engine: Engine, preface: Preface, markers: Markers, state: Callable[[Conversation], State]
+    ) -> Timeline:
+        """Go on where another one was; ``preface`` holds all that was said."""
+        timeline = cls(engine, preface, markers)
+        timeline._state = state(timeline._conversation)
+        return timeline
 
     def close(self) -> None:
         """Free the KV cache. Idempotent."""

@@ -12,6 +12,8 @@ from dataclasses import replace
 from litertlm import events
 from litertlm._engine.seam import Delta, Turn, TurnEnd
 from litertlm.chat.limits import Limits
+from litertlm.chat.opening import Begin, Opening
+from litertlm.chat.output import OutputFormat
 from litertlm.chat.room import RoomKeeper
 from litertlm.chat.settings import Settings
 from litertlm.chat.timeline import State, Timeline
@@ -33,10 +35,8 @@ class ChatTurn:
     Args:
         timeline: Whose turn it is.
         settings: Of the turn.
-        message: What is sent; None goes on with ``calls``.
-        calls: Tool calls of the last reply, which are made first.
+        begin: What it begins with.
         tools: Makes the calls; None when there are no tools that can be run.
-        base: The state that the turn starts from; None: the current one.
         limits: When it has to stop.
         room: Makes room in the context.
         done: Called when the turn is over, one way or the other.
@@ -46,24 +46,20 @@ class ChatTurn:
         self,
         timeline: Timeline,
         settings: Settings,
-        message: Message | None,
+        begin: Begin,
         *,
-        calls: tuple[ToolCall, ...] = (),
         tools: ToolRun | None = None,
-        base: State | None = None,
         limits: Limits,
         room: RoomKeeper,
         done: Callable[[ChatTurn], None],
     ) -> None:
         self._timeline = timeline
         self._settings = settings
-        self._message = message
-        self._calls = calls
+        self._opens = begin
         self._tools = tools
         self._limits = limits
         self._room = room
         self._done = done
-        self._base = base
         # Where the chat was when the turn began; None before that.
         self._undo_to: State | None = None
         # What has been said before the turn, and in it so far.
@@ -74,17 +70,25 @@ class ChatTurn:
         self._native: Turn | None = None
         self._kept: State | None = None
         self._over = False
+        self._failure: BaseException | None = None
         self._settling = threading.RLock()
         self.undoing = False
         self._events = self._run()
+        # However it is stopped, the engine hears of it at once.
+        limits.token.add_callback(self._stop_engine)
 
     @property
     def over(self) -> bool:
         """Whether it is kept or undone."""
         return self._over
 
+    @property
+    def failure(self) -> BaseException | None:
+        """Why it was undone; None while it was not."""
+        return self._failure
+
     def begin(self) -> list[Event]:
-        """Send the message; what has happened until the engine took it. The chat is this turn's from now on."""
+        """Send the message; what has happened until the engine took it."""
         happened = []
         for event in self:
             happened.append(event)
@@ -114,9 +118,6 @@ class ChatTurn:
     def cancel(self) -> None:
         """Stop it: its reader gets Cancelled. Any thread, any time."""
         self._limits.token.cancel()
-        native = self._native
-        if native is not None:
-            native.cancel()
 
     def rollback(self, error: BaseException | None = None) -> None:
         """Undo the turn, unless it was kept. May be repeated when it was interrupted; any thread."""
@@ -128,13 +129,20 @@ class ChatTurn:
             if self._native is not None:
                 self._native.close()
             kept = self._kept is not None and self._timeline.state is self._kept
-            if self._undo_to is not None and not kept:
-                # A closed client has nothing to go back to.
-                with suppress(ClosedError):
-                    self._timeline.go_to(self._undo_to)
+            if not kept:
+                self._failure = error or Cancelled("The turn was left before its end")
+                if self._undo_to is not None:
+                    # A closed client has nothing to go back to.
+                    with suppress(ClosedError):
+                        self._timeline.go_to(self._undo_to)
             self._finish()
-        if self._undo_to is not None and not kept:
-            self._tell(events.TurnFailed(error or Cancelled("The turn was left before its end")))
+        if self._undo_to is not None and self._failure is not None:
+            self._tell(events.TurnFailed(self._failure))
+
+    def _stop_engine(self) -> None:
+        native = self._native
+        if native is not None:
+            native.cancel()
 
     def _finish(self) -> None:
         self._over = True
@@ -156,14 +164,14 @@ class ChatTurn:
     # -- the turn ----------------------------------------------------------------------------------------
 
     def _run(self) -> Generator[Event, None, None]:
-        self._undo_to = self._timeline.state
-        base = self._base or self._undo_to
-        if base is not self._undo_to:
-            self._timeline.go_to(base)
-        self._earlier = base.history
-        message, calls, rounds = self._message, self._calls, 0
-        if message is not None:
-            yield events.TurnStarted(message)
+        state = self._timeline.state
+        opening = self._opens(state)
+        self._undo_to = state
+        message, calls, rounds = opening.message, opening.calls, 0
+        yield events.TurnStarted(message)
+        if opening.base is not state:
+            self._timeline.go_to(opening.base)
+        self._earlier = opening.base.history
         while True:
             if message is None:
                 if rounds >= self._settings.max_tool_hops and self._hops:
@@ -177,7 +185,7 @@ class ChatTurn:
             message, calls = None, hop.tool_calls
             if not calls or not self._may_run(calls):
                 break
-        yield self._conclude(base, calls)
+        yield self._conclude(opening, calls)
 
     def _hop(self, message: Message, *, last: bool) -> Generator[Event, None, Hop]:
         """One generation; for a final answer in a given form possibly a second one in its place.
@@ -193,33 +201,48 @@ class ChatTurn:
         if output is not None and not may_call:
             options = replace(options, response_format=output.grammar)
         if output is None or not may_call:
-            hop = yield from self._generate(message, options, shown=True)
+            hop = yield from self._generate(message, options)
         else:
-            # The model must be free to call a tool; what it says instead counts only if it has the form.
-            mark = self._timeline.mark()
-            hop = yield from self._generate(message, options, shown=False)
-            if not hop.tool_calls:
-                if output.accepts(hop.text):
-                    yield events.TextDelta(hop.text)
-                else:
-                    self._timeline.rewind(mark)
-                    options = replace(options, tools=False, response_format=output.grammar)
-                    hop = yield from self._generate(message, options, shown=True)
+            hop = yield from self._generate_freely(message, options, output)
         self._hops += (hop,)
         yield events.HopEnded(hop)
         return hop
 
-    def _generate(
-        self, message: Message, options: TurnOptions, *, shown: bool
+    def _generate_freely(
+        self, message: Message, options: TurnOptions, output: OutputFormat
     ) -> Generator[Event, None, Hop]:
-        """One generation; ``shown`` tells whether its text is part of the answer for certain."""
-        self._limits.check()
-        native = self._timeline.prepare(message, replace(options, timeout=self._limits.left))
+        """A generation in which the model is free to call a tool.
+
+        What it says instead counts only if it has the form; until that is known, nobody hears of it.
+        """
+        mark = self._timeline.mark()
+        free = self._generate(message, options)
+        yield next(free)
+        held: list[Event] = []
+        while True:
+            try:
+                held.append(next(free))
+            except StopIteration as end:
+                hop: Hop = end.value
+                break
+        if hop.tool_calls or output.accepts(hop.text):
+            yield from held
+            return hop
+        self._timeline.rewind(mark)
+        bound = self._generate(message, replace(options, tools=False, response_format=output.grammar))
+        next(bound)
+        return (yield from bound)
+
+    def _generate(self, message: Message, options: TurnOptions) -> Generator[Event, None, Hop]:
+        """One generation; its first event is HopStarted."""
+        options = replace(options, timeout=self._limits.remaining())
+        native = self._timeline.prepare(message, options)
         self._native = native
         self._limits.check()
         try:
             native.start()
         except DeadlineExceeded:
+            # The engine was told only what is left of the timeout.
             raise self._limits.too_late() from None
         yield events.HopStarted(len(self._hops), message)
         said: list[Delta] = []
@@ -228,11 +251,13 @@ class ChatTurn:
                 said.append(delta)
                 if delta.thinking:
                     yield events.ThinkingDelta(delta.thinking)
-                if delta.text and shown:
+                if delta.text:
                     yield events.TextDelta(delta.text)
                 if delta.tool_calls:
                     yield events.ToolCallDelta(delta.tool_calls)
             self._limits.check()
+        if isinstance(native.end.error, DeadlineExceeded):
+            raise self._limits.too_late()
         if native.end.error is not None:
             raise native.end.error
         native.close()
@@ -242,13 +267,10 @@ class ChatTurn:
     def _run_tools(self, calls: tuple[ToolCall, ...]) -> Generator[Event, None, Message | None]:
         """Make the calls; the message with their results, or None if they were put off."""
         assert self._tools is not None
-        happened: list[Event] = []
-        self._tools._on_event = happened.append
         try:
-            results = self._tools.run(calls)
+            results = yield from self._tools.steps(calls)
         except ToolsPaused:
             return None
-        yield from happened
         self._limits.check()
         return Message("tool", results)
 
@@ -272,25 +294,26 @@ class ChatTurn:
         dropped = tuple(one for one in so_far if id(one) not in stayed)
         yield events.ContextTrimmed(dropped, overflow.limit)
 
-    def _conclude(self, base: State, pending: tuple[ToolCall, ...]) -> Event:
+    def _conclude(self, opening: Opening, pending: tuple[ToolCall, ...]) -> Event:
         """Keep the turn."""
         reply = self._reply(pending)
         output = self._settings.output
         if output is not None and not reply.tool_calls:
             reply = replace(reply, parsed=output.parse(reply))
-        if self._said:
-            # Tool results continue the turn of the message that led to them.
-            begins = self._message is not None and self._message.role == "user"
-            self._kept = self._timeline.next_state(
-                self._earlier + self._said,
-                base.usage + reply.usage,
-                base if begins else base.before,
-                self._message if begins else base.message,
-            )
-            self._timeline.keep(self._kept)
+        base, message = opening.base, opening.message
+        if message is None or message.role != "user":
+            # Tool results continue the turn of the message that led to them, if it was made in this chat.
+            message, before = base.message, base.before or base
         else:
-            self._kept = self._timeline.state
+            before = base
         with self._settling:
+            # What was cancelled before this point is undone, what is cancelled after it came too late.
+            self._limits.token.raise_if_cancelled()
+            self._kept = self._timeline.state
+            if self._said:
+                usage = base.usage + reply.usage
+                self._kept = self._timeline.next_state(self._earlier + self._said, usage, before, message)
+                self._timeline.keep(self._kept)
             self._finish()
         return events.TurnEnded(reply)
 

@@ -84,8 +84,8 @@ def stats_line(reply: Reply, chat: Chat) -> str:
     """Tokens and speed of a reply, in one line."""
     timings, usage = reply.timings, reply.usage
     said = [f"{usage.prompt_tokens} tokens read"]
-    if usage.media_tokens:
-        said[0] += f" ({usage.media_tokens} of media)"
+    if usage.image_tokens or usage.audio_tokens:
+        said[0] += f" ({usage.image_tokens + usage.audio_tokens} of media)"
     said.append(f"{usage.completion_tokens} written")
     if timings.decode_tokens_per_second:
         said.append(f"{timings.decode_tokens_per_second:.0f} per second")

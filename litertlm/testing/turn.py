@@ -115,7 +115,8 @@ class FakeTurn:
         patience = machine.settings.patience
         self._began = time.monotonic()
         try:
-            self._queued = machine.queue.enter(self, patience if timeout is None else min(timeout, patience))
+            most = patience if timeout is None else min(timeout, patience)
+            self._queued = machine.queue.enter(self, most, check=self._check_cancelled)
         except TimeoutError:
             if timeout is not None and timeout <= patience:
                 raise DeadlineExceeded(timeout) from None
@@ -174,6 +175,11 @@ class FakeTurn:
             self._machine.changed.release()
         self._machine.queue.leave(self)
         return True
+
+    def _check_cancelled(self) -> None:
+        """Raises Cancelled if nobody wants it any more; the queue's lock is held."""
+        if self._cancelled:
+            raise Cancelled("The turn was cancelled")
 
     def _begin(self) -> None:
         """Plan it, or raise what keeps it from beginning."""

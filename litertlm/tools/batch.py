@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -49,10 +49,6 @@ class _Turn(Protocol):
         """Raises Cancelled or DeadlineExceeded if there is a reason to."""
         ...
 
-    def emit(self, event: ToolEvent) -> None:
-        """Tell what happens."""
-        ...
-
     def answer(self, plan: Plan, value: Any) -> ToolResult:
         """A result as the model gets it."""
         ...
@@ -85,32 +81,35 @@ class Batch:
         self._waiting = deque(plans)
         self._running: dict[int, _Running] = {}
         self._results: dict[int, ToolResult] = {}
-        self._telling = False
+        self._happened: deque[ToolEvent] = deque()
 
-    def run(self) -> tuple[ToolResult, ...]:
-        """The results in the order of the plans; raises what :meth:`ToolRun.run` says."""
+    def steps(self) -> Generator[ToolEvent, None, tuple[ToolResult, ...]]:
+        """What happens, as it happens; gives the results in the order of the plans.
+
+        Raises what :meth:`ToolRun.run` says. Who stops reading gives the batch up.
+        """
         started = time.monotonic()
         # Wakes the waiting thread up, however it is cancelled.
         self._token.add_callback(lambda: self._outcomes.put(None))
         try:
-            self._emit(ToolBatchStarted(self._calls))
-            self._answer_all()
+            self._happened.append(ToolBatchStarted(self._calls))
+            yield from self._answer_all()
             results = tuple(self._results[plan.index] for plan in self._plans)
         except BaseException as error:
             self._token.cancel(f"the other calls of the reply were given up: {error_text(error)}")
-            if not self._telling:  # else it is the listener that failed
-                with suppress(Exception):
-                    seconds = time.monotonic() - started
-                    self._emit(ToolBatchEnded(self._calls, seconds, error=error))
+            if not isinstance(error, GeneratorExit):  # else nobody listens
+                yield from self._told()
+                yield ToolBatchEnded(self._calls, time.monotonic() - started, error=error)
             raise
         finally:
             self._token.detach()
-        self._emit(ToolBatchEnded(self._calls, time.monotonic() - started, results))
+        yield ToolBatchEnded(self._calls, time.monotonic() - started, results)
         return results
 
-    def _answer_all(self) -> None:
+    def _answer_all(self) -> Iterator[ToolEvent]:
         most = max(1, self._turn.settings.max_concurrent)
         repeated: list[Plan] = []
+        yield from self._told()
         while self._waiting or self._running:
             while self._waiting and len(self._running) < most:
                 plan = self._waiting.popleft()
@@ -118,10 +117,18 @@ class Batch:
                     repeated.append(plan)  # what the first one returns is not known yet
                 else:
                     self._begin(plan)
+                    yield from self._told()
             if self._running:
                 self._wait()
+                yield from self._told()
         for plan in repeated:
             self._begin(plan)
+            yield from self._told()
+
+    def _told(self) -> Iterator[ToolEvent]:
+        """What has happened since the last time."""
+        while self._happened:
+            yield self._happened.popleft()
 
     def _begin(self, plan: Plan) -> None:
         self._turn.check()
@@ -132,7 +139,7 @@ class Batch:
         elif plan.refusal is not None or tool is None or tool.handler is None or plan.arguments is None:
             self._fail(plan, 0.0, plan.refusal or "")
         else:
-            self._emit(ToolStarted(plan.call))
+            self._happened.append(ToolStarted(plan.call))
             timeout = self._turn.settings.timeout if tool.timeout is None else tool.timeout
             running = _Running(plan, tool, CancelToken(self._token), time.monotonic(), timeout)
             self._running[plan.index] = running
@@ -182,7 +189,7 @@ class Batch:
         if outcome.error is None:
             result = self._turn.answer(running.plan, outcome.value)
             self._results[outcome.index] = result
-            self._emit(ToolEnded(running.plan.call, seconds, result))
+            self._happened.append(ToolEnded(running.plan.call, seconds, result))
         elif not isinstance(outcome.error, Exception):
             raise outcome.error  # SystemExit and its like mean the whole program
         else:
@@ -201,16 +208,11 @@ class Batch:
         if running.tool.on_error == "inform":
             self._fail(running.plan, seconds, words)
         else:
-            self._emit(ToolFailed(running.plan.call, seconds, words))
+            self._happened.append(ToolFailed(running.plan.call, seconds, words))
             raise error
 
     def _fail(self, plan: Plan, seconds: float, words: str, **more: Any) -> None:
         # Half characters, as in the names of odd files, cannot be told.
         words = words.encode("utf-8", "backslashreplace").decode()
         result = self._results[plan.index] = self._turn.answer(plan, {"error": words, **more})
-        self._emit(ToolFailed(plan.call, seconds, words, result))
-
-    def _emit(self, event: ToolEvent) -> None:
-        self._telling = True
-        self._turn.emit(event)
-        self._telling = False
+        self._happened.append(ToolFailed(plan.call, seconds, words, result))

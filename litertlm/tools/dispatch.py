@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -88,6 +88,8 @@ class ToolRun:
     ) -> tuple[ToolResult, ...]:
         """Answer the calls of one reply.
 
+        Events go to ``on_event``.
+
         Args:
             calls: In the model's order.
             decisions: What was decided before about some of them, by call id; these are not asked about
@@ -106,6 +108,27 @@ class ToolRun:
             DeadlineExceeded: The deadline has passed.
             ToolsPaused: Approval paused a call; nothing was run.
         """
+        steps = self.steps(calls, decisions=decisions)
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as end:
+                results: tuple[ToolResult, ...] = end.value
+                return results
+            try:
+                if self._on_event is not None:
+                    self._on_event(event)
+            except BaseException:
+                steps.close()
+                raise
+
+    def steps(
+        self, calls: Iterable[ToolCall], *, decisions: Mapping[str, Approval] | None = None
+    ) -> Generator[ToolEvent, None, tuple[ToolResult, ...]]:
+        """As :meth:`run`, for a reader who wants the events one by one; the generator returns the results.
+
+        Closing it gives the batch up.
+        """
         asked = tuple(calls)
         self._refuse_own_loop()
         self.check()
@@ -116,18 +139,13 @@ class ToolRun:
         plans = decide(plan_calls(asked, self.toolset, self.repeats), asked, ask, known)
         self.check()
         self.repeats.count(plans)
-        return Batch(self, plans).run()
+        return (yield from Batch(self, plans).steps())
 
     def check(self) -> None:
         """Raises Cancelled or DeadlineExceeded if there is a reason to."""
         self.token.raise_if_cancelled()
         if self.deadline is not None and time.monotonic() >= self.deadline:
             raise DeadlineExceeded(self._turn_timeout)
-
-    def emit(self, event: ToolEvent) -> None:
-        """Tell what happens."""
-        if self._on_event is not None:
-            self._on_event(event)
 
     def answer(self, plan: Plan, value: Any) -> ToolResult:
         """A result as the model gets it, and as a repeated call is answered."""

@@ -75,14 +75,17 @@ def test_images_and_audio_need_no_prompt_and_may_come_from_stdin(
         return json.loads(result.out)["usage"]
 
     image = ask("--image", picture)
-    assert image["media_tokens"] > 0
+    assert image["image_tokens"] > 0
+    assert image["audio_tokens"] == 0
     assert image == ask("--image", picture, "What is this?")
     assert image == ask("--image", "-", stdin=picture.read_bytes())
     sound = ask("--audio", recording)
-    assert sound["media_tokens"] > 0
+    assert sound["audio_tokens"] > 0
+    assert sound["image_tokens"] == 0
     assert sound == ask("--audio", recording, "What do you hear?")
     both = ask("--audio", recording, "--image", picture, "--image", picture)
-    assert both["media_tokens"] == sound["media_tokens"] + 2 * image["media_tokens"]
+    assert both["image_tokens"] == 2 * image["image_tokens"]
+    assert both["audio_tokens"] == sound["audio_tokens"]
 
 
 def test_system_message_and_seed_are_passed_on(cli: RunCommand, model_path: Path) -> None:

@@ -27,20 +27,27 @@ from litertlm import (
     ContextOverflow,
     EngineError,
     Image,
+    JsonSchema,
+    Message,
     MessageError,
     ModalityUnavailable,
     ModelFileError,
     ModelNotFoundError,
     OptionError,
+    Regex,
     Sampler,
     TemplateError,
+    Text,
     Tool,
+    ToolCall,
     ToolResult,
     describe,
 )
 
 ROOT = Path(__file__).parents[2]
 GREEDY = {"temperature": 0}
+# The model has asked for a tool, so a result can be given.
+CALLED = [Message("user", (Text("Do it."),)), Message("assistant", (ToolCall("call_1", "f", {}),))]
 
 ROWS = """
 crash: model truncated inside the metadata
@@ -248,10 +255,15 @@ def test_no_user_code_runs_inside_the_engine(client: Client) -> None:
 @row("crash: constraint of an unknown type")
 @row("silent: a constraint without a provider is ignored")
 @row("clean: bad regular expression or schema")
-def test_constraints_cannot_be_expressed_yet(client: Client) -> None:
-    """No public call takes one, so none can be wrong or ignored."""
-    with client.chat() as chat, pytest.raises(TypeError):
-        chat.send("hello", response_format="x")  # type: ignore[call-arg]
+def test_a_wrong_constraint_is_refused(client: Client) -> None:
+    """Its type is ours to set, its provider is always there, and what the engine cannot compile is typed."""
+    with client.chat(sampler=GREEDY) as chat:
+        for bad in ("x", Regex("("), JsonSchema({"type": "wizard"})):
+            with pytest.raises(OptionError, match="response_format"):
+                chat.send("hello", response_format=bad)  # type: ignore[arg-type]
+        assert chat.history == ()
+        assert chat.send("hello", response_format=Regex("yes|no")).text in ("yes", "no")
+        assert chat.send("hello").text not in ("yes", "no")
 
 
 @row("crash: message nested too deep")
@@ -260,7 +272,7 @@ def test_deep_nesting_is_refused(client: Client) -> None:
     deep: object = []
     for _ in range(100_000):
         deep = [deep]
-    with client.chat() as chat:
+    with client.chat(initial_messages=CALLED) as chat:
         with pytest.raises(MessageError, match="nested"):
             chat.send_tool_result(ToolResult("call_1", "f", deep))
         assert chat.token_count == 0
@@ -384,7 +396,7 @@ def test_json_is_made_here_and_checked(client: Client) -> None:
     tool = Tool("f", "", {"type": "object", "properties": {"x": {"default": object()}}})
     with pytest.raises(MessageError, match="JSON"):
         client.chat(tools=[tool])
-    with client.chat() as chat, pytest.raises(MessageError, match="JSON"):
+    with client.chat(initial_messages=CALLED) as chat, pytest.raises(MessageError, match="JSON"):
         chat.send_tool_result(ToolResult("call_1", "f", float("nan")))
 
 
@@ -392,10 +404,8 @@ def test_json_is_made_here_and_checked(client: Client) -> None:
 @pytest.mark.parametrize("system", ["42", "true", "null", '{"a":1}', '["x"]', '"quoted"'])
 def test_a_system_message_is_text(client: Client, system: str) -> None:
     """Whatever it looks like."""
-    from litertlm.messages import Message, Text
-
     with client.chat(system) as chat:
-        assert f"system\n{system}" in chat._conversation.render(Message("user", (Text("x"),)))
+        assert f"system\n{system}" in chat.render("x")
 
 
 @row("silent: control tokens in user text")
@@ -566,12 +576,12 @@ def test_an_absent_encoder_is_refused(model_path: Path, monkeypatch: pytest.Monk
     """Before anything is loaded; the container says what there is."""
     import dataclasses
 
-    from litertlm import client as client_module
+    from litertlm import loading
 
-    file = client_module.open_model(model_path)
+    file = loading.open_model(model_path)
     text_only = dataclasses.replace(file.description, modalities=("text",))
     monkeypatch.setattr(file, "description", text_only)
-    monkeypatch.setattr(client_module, "open_model", lambda path: file)
+    monkeypatch.setattr(loading, "open_model", lambda path: file)
     with pytest.raises(ModalityUnavailable, match="vision"):
         Client(model_path, vision_backend="cpu")
 

@@ -10,14 +10,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from litertlm._engine.background import Background
 from litertlm._engine.handle import Handle
 from litertlm._engine.lib import Library, check, ffi, lib, native_text, new_error, python_text
+from litertlm._engine.litert.completion import CompletionTurn, score
 from litertlm._engine.litert.conversation import LiteRtConversation
+from litertlm._engine.litert.options import honoured
+from litertlm._engine.litert.rendering import Renderers
 from litertlm._engine.log import listening
 from litertlm._engine.seam import EngineInfo, Preface
 from litertlm._engine.turns import TurnQueue
 from litertlm.errors import BackendUnavailable, EngineError, LiteRTLMError
-from litertlm.options import Sampler
+from litertlm.messages import Score
+from litertlm.options import Sampler, TurnOptions
 
 __all__ = ["LiteRtEngine", "LoadOptions"]
 
@@ -67,7 +72,10 @@ class LiteRtEngine:
         self.library = library
         self.options = options
         self.queue = TurnQueue()
-        self._dead: deque[Any] = deque()
+        self.background = Background()
+        self.renderers = Renderers(self)
+        # Cells of native objects to be freed when the engine is idle, and what frees them.
+        self._dead: deque[tuple[Any, Callable[[Any, Any], int]]] = deque()
         self.handle = Handle("client", "ltlm_engine", self._dispose)
         _load(library, options, self.handle.cell)
         self.info = EngineInfo(
@@ -81,6 +89,7 @@ class LiteRtEngine:
             max_context=options.max_context,
             cache_dir=options.cache_dir,
             keeps_cache=False,
+            options=honoured(library, options.image_tokens if options.vision_backend else 0),
         )
 
     def open(self, preface: Preface) -> LiteRtConversation:
@@ -110,30 +119,43 @@ class LiteRtEngine:
         finally:
             lib.ltlm_string_free(out[0])
 
+    def complete(self, prompt: str, options: TurnOptions) -> CompletionTurn:
+        """Continue a text, without a chat template."""
+        return CompletionTurn(self, prompt, options)
+
+    def score(self, prompt: str, text: str) -> Score:
+        """How likely ``text`` is to follow ``prompt``."""
+        return score(self, prompt, text)
+
     def close(self) -> None:
-        """Cancel what runs, close the conversations, free the model. Idempotent."""
+        """Cancel what runs, close the conversations, free the model. Idempotent; waits for the engine."""
         self.handle.close()
+        self.background.wait()
 
-    def discard(self, conversation: Any) -> None:
-        """Free the native conversation in a cell as soon as the engine is idle.
+    def discard_conversation(self, cell: Any) -> None:
+        """Free the native conversation in a cell as soon as the engine is idle."""
+        self._discard(cell, lib.ltlm_conversation_dispose)
 
-        Deleting one waits inside native code while any generation runs, and this may be called from a
-        destructor at any moment; so it only notes the cell here unless the engine is idle now.
-        """
-        self._dead.append(conversation)
+    def discard_session(self, cell: Any) -> None:
+        """Free the native session in a cell as soon as the engine is idle."""
+        self._discard(cell, lib.ltlm_session_dispose)
+
+    def _discard(self, cell: Any, dispose: Callable[[Any, Any], int]) -> None:
+        # Freeing one waits inside native code while any generation runs, and this may be called from a
+        # destructor at any moment; so it is only noted here unless the engine is idle now.
+        self._dead.append((cell, dispose))
         with self.queue.if_idle() as idle:
             if idle:
                 self.bury()
 
     def bury(self) -> None:
-        """Free the discarded conversations. Only while the engine is idle and held by the caller."""
-        for cell in list(self._dead):
-            error = new_error()
-            status = lib.ltlm_conversation_dispose(cell, error)
+        """Free what was discarded. Only while the engine is idle and held by the caller."""
+        for entry in list(self._dead):
+            cell, dispose = entry
             # Busy: its stream is being freed by another thread's garbage collection; next time.
-            if status != lib.LTLM_E_BUSY:
+            if dispose(cell, new_error()) != lib.LTLM_E_BUSY:
                 with suppress(ValueError):
-                    self._dead.remove(cell)
+                    self._dead.remove(entry)
 
     def _dispose(self, engine: Any) -> None:
         error = new_error()

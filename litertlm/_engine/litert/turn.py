@@ -1,25 +1,25 @@
-"""A turn of the official library: from submitting it to the settled accounts."""
+"""A generation of the official library: from waiting for the engine to the settled accounts."""
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from litertlm._engine.handle import Handle
-from litertlm._engine.lib import ffi, lib, new_error, to_exception
-from litertlm._engine.litert import wire
+from litertlm._engine.lib import ffi, lib, to_exception
+from litertlm._engine.litert.stops import StopFilter
 from litertlm._engine.seam import Delta, TurnEnd
-from litertlm.errors import ClosedError, DeadlineExceeded
-from litertlm.messages import Message, Text, Timings, ToolCall
+from litertlm.errors import ClosedError, DeadlineExceeded, LiteRTLMError
+from litertlm.messages import Timings
 from litertlm.options import TurnOptions
 
 if TYPE_CHECKING:
-    from litertlm._engine.litert.conversation import LiteRtConversation
+    from litertlm._engine.litert.engine import LiteRtEngine
 
-__all__ = ["LiteRtTurn"]
+__all__ = ["Counts", "NativeTurn"]
 
 # Longest stay in native code, so that Ctrl-C is noticed and a close from another thread gets its chance.
 SLICE_MS = 100
@@ -28,71 +28,72 @@ WANT = 16
 LINGER_MS = 20
 
 
-class LiteRtTurn:
-    """Implements :class:`litertlm._engine.seam.Turn`, and holds the engine's queue while it runs.
+class Counts:
+    """What the engine counted in one turn.
+
+    Attributes:
+        prompt: Tokens prefilled.
+        latest: Of these, in the last prefill: the new message. What comes before it is an earlier reply that
+            the template renders otherwise than it was generated.
+        completion: Tokens decoded.
+        reused: In the KV cache before, and still used.
+        total: In the KV cache afterwards.
+        rates: Tokens a second, of the prefill and of decoding.
+    """
+
+    prompt = latest = completion = reused = total = 0
+    rates = (0.0, 0.0)
+
+
+class NativeTurn:
+    """What all turns have in common; one holds the engine's queue while it runs.
 
     Args:
-        conversation: Whose turn it is.
-        message: What is sent.
-        message_json: The same as the engine takes it.
-        text_tokens: Tokens of the rendered message if it has media, to tell the media's share; else None.
+        engine: Which runs it.
         options: Of the turn.
     """
 
-    def __init__(
-        self,
-        conversation: LiteRtConversation,
-        message: Message,
-        message_json: bytes,
-        text_tokens: int | None,
-        options: TurnOptions,
-    ) -> None:
-        self._conversation = conversation
-        self._message = message
-        self._message_json = message_json
-        self._text_tokens = text_tokens
-        self._limit = options.max_output_tokens
-        self._timeout = options.timeout
+    def __init__(self, engine: LiteRtEngine, options: TurnOptions) -> None:
+        self._engine = engine
+        self._options = options
         self._queued = 0.0
-        self._before = conversation.cached_tokens
+        self._stream: Handle | None = None
         self._batch = ffi.new("ltlm_batch *")
-        self._stream = Handle("stream", "ltlm_stream", _dispose, conversation.handle)
         self._woken = False
         self._cancelled = False
         self._raw: list[bytes] = []
         self._text: list[str] = []
-        self._calls: list[ToolCall] = []
+        self._stops = StopFilter(options.stop)
         self._end: TurnEnd | None = None
-        # Whether the engine has finished and what it counted; guarded by the lock, as the next in line may
-        # settle for a slow reader.
+        self.counts = Counts()
+        # Guards the states below: the next in line may settle for a slow reader, and any thread may cancel.
         self._settling = threading.RLock()
+        # The engine has finished, and what it counted was read.
         self._settled = False
-        self._counts = (0, 0)
-        self._rates = (0.0, 0.0)
-        self._token_count = self._before
+        # It was closed; what of it still runs is seen to in the background, once that was told.
+        self._left = self._draining = self._told = False
 
     @property
     def end(self) -> TurnEnd | None:
         """How the turn ended; None while it runs."""
         return self._end
 
+    @property
+    def draining(self) -> bool:
+        """Whether it was left, and is seen to in the background."""
+        return self._draining
+
     def start(self) -> None:
-        """Wait for the engine, and hand the message over."""
+        """Wait for the engine, and hand it what there is to read."""
         try:
-            self._queued = self._conversation.engine.queue.enter(self, self._timeout)
+            self._queued = self._engine.queue.enter(self, self._options.timeout)
         except TimeoutError:
-            raise DeadlineExceeded(self._timeout or 0.0) from None
-        options = ffi.new("ltlm_turn_options *", {"max_output_tokens": self._limit or 0})
-        error = new_error()
-        # Before the call: an interruption right after it must not make the turn look as if it had not begun.
-        touched, self._conversation.touched = self._conversation.touched, True
-        with self._conversation.handle.using() as conversation:
-            status = lib.ltlm_conversation_send(
-                conversation, self._message_json, ffi.NULL, options, 0, self._stream.cell, error
-            )
-        if status != lib.LTLM_OK:
-            self._conversation.touched = touched
-            raise to_exception(error, **self._context())
+            raise DeadlineExceeded(self._options.timeout or 0.0) from None
+        try:
+            self._begin()
+        except LiteRTLMError:
+            self.close()
+            raise
 
     def take(self, timeout: float | None) -> Sequence[Delta]:
         """What has come since the last take."""
@@ -100,9 +101,13 @@ class LiteRtTurn:
             return ()
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
+            if self._left:
+                raise ClosedError("The turn was closed")
             left = SLICE_MS if deadline is None else int((deadline - time.monotonic()) * 1000)
             if self._take_batch(min(max(left, 0), SLICE_MS)):
-                return self._deliver()
+                deltas = self._deliver()
+                if deltas or self._end is not None:
+                    return deltas
             if self._cancelled:
                 self.cancel()
             if deadline is not None and left <= 0:
@@ -111,44 +116,101 @@ class LiteRtTurn:
     def cancel(self) -> None:
         """Ask the engine to stop. Any thread, any time."""
         self._cancelled = True
-        # If the lock is taken, the turn is being freed, which cancels it, or is being settled by another
+        # If the lock is taken, the turn is being left, which cancels it, or is being settled by another
         # thread; then the next slice of a take asks again.
         if self._settling.acquire(blocking=False):
             try:
-                self._ask_to_stop()
+                if self._runs():
+                    assert self._stream is not None
+                    lib.ltlm_stream_cancel(self._stream.cell[0])
             finally:
                 self._settling.release()
 
     def close(self) -> None:
-        """Stop it if it runs, wait for the engine to let go, free it. Idempotent."""
+        """Leave it: what the engine does not stop at once is seen to in the background. Idempotent."""
         with self._settling:
-            self._ask_to_stop()
-            self._stream.close()
-            self._settled = True
-        self._conversation.engine.queue.leave(self)
+            self._left = True
+            if self._is_busy():
+                self._draining = True
+                if self._runs():
+                    assert self._stream is not None
+                    lib.ltlm_stream_cancel(self._stream.cell[0])
+        if not self._draining:
+            self._drain()
+        elif not self._told:
+            self._disown()
+            self._engine.background.submit(self._drain)
+            self._told = True
 
     def settle_if_over(self) -> bool:
         """Settle on behalf of a reader that is slower than the engine; whether the engine has finished."""
         if not self._settling.acquire(blocking=False):
             return False
         try:
-            if not self._settled and not self._stream.closed:
-                begun = self._stream.cell[0] != ffi.NULL
-                if not begun or not lib.ltlm_stream_is_over(self._stream.cell[0]):
+            if not self._settled:
+                if self._draining or not self._is_over():
                     return False
-                self._count()
+                # Closed from above, it has nothing to count any more.
+                with suppress(ClosedError):
+                    self._settle()
         finally:
             self._settling.release()
-        self._conversation.engine.queue.leave(self)
+        self._engine.queue.leave(self)
         return True
 
-    def _ask_to_stop(self) -> None:
-        """The lock is held, so the stream is not being freed."""
-        if not self._stream.closed and self._stream.cell[0] != ffi.NULL:
-            lib.ltlm_stream_cancel(self._stream.cell[0])
+    # ---- what kinds of turn differ in ----
+
+    def _begin(self) -> None:
+        """Make the stream, and give the engine what it reads. The queue is held."""
+        raise NotImplementedError
+
+    def _deltas(self, fresh: list[bytes]) -> list[Delta]:
+        """What chunks of the stream say."""
+        raise NotImplementedError
+
+    def _count(self) -> None:
+        """Read the engine's counts. The engine is idle, and the queue is held."""
+        raise NotImplementedError
+
+    def _keep(self) -> None:
+        """The turn ended well."""
+
+    def _disown(self) -> None:
+        """The turn did not end well, and nothing that it ran on may be used again."""
+
+    def _release(self) -> None:
+        """The stream is freed: free what else is not needed any more."""
+
+    def _media_tokens(self) -> tuple[int, int]:
+        """Tokens that images took, and sound."""
+        return 0, 0
+
+    def _is_busy(self) -> bool:
+        """Whether the engine may still be at it."""
+        return self._runs() and not self._is_over()
+
+    def _context(self) -> dict[str, int]:
+        """What a ContextOverflow says."""
+        return {"limit": self._engine.info.max_context or 0}
+
+    # ---- the stream ----
+
+    def _runs(self) -> bool:
+        """Whether there is a stream that may be asked to stop. The lock is held."""
+        stream = self._stream
+        return stream is not None and not stream.closed and stream.holds
+
+    def _is_over(self) -> bool:
+        """Whether the engine has delivered its last. The lock is held."""
+        stream = self._stream
+        if stream is None or not stream.holds:
+            return stream is not None and stream.closed  # not begun, or freed
+        return not stream.closed and bool(lib.ltlm_stream_is_over(stream.cell[0]))
 
     def _take_batch(self, milliseconds: int) -> bool:
         """Whether a batch came within that time."""
+        if self._stream is None:
+            raise ClosedError("The turn has not begun")
         # The first token at once, later ones in handfuls.
         want = WANT if self._woken else 1
         with self._stream.using() as stream:
@@ -162,70 +224,67 @@ class LiteRtTurn:
                 self._raw += ffi.buffer(self._batch.data, self._batch.size)[:].split(b"\0")[:-1]
         return True
 
-    def _deliver(self) -> Sequence[Delta]:
-        fresh = self._raw[-self._batch.count :] if self._batch.count else []
-        documents = b",".join(fresh).decode("utf-8", errors="replace")
-        deltas = wire.deltas_from(json.loads(f"[{documents}]"), self._conversation.new_call_id)
-        for delta in deltas:
-            self._text.append(delta.text)
-            self._calls += delta.tool_calls
+    def _deliver(self) -> list[Delta]:
+        shown = []
+        for delta in self._deltas(self._raw[-self._batch.count :] if self._batch.count else []):
+            shown += self._until_stop(delta)
+        if self._stops.hit:
+            self.cancel()
         if self._batch.ended:
+            rest = self._stops.flush()
+            if rest:
+                self._text.append(rest)
+                shown.append(Delta(rest))
             self._finish()
-        return deltas
+        return shown
+
+    def _until_stop(self, delta: Delta) -> list[Delta]:
+        """The part of it that comes before a stop text; nothing after one."""
+        if self._stops.hit:
+            return []
+        text = self._stops.feed(delta.text)
+        calls = () if self._stops.hit else delta.tool_calls
+        if calls:
+            text += self._stops.flush()  # a call stands between it and what may follow
+        self._text.append(text)
+        return [Delta(text, delta.thinking, calls)] if text or delta.thinking or calls else []
 
     def _finish(self) -> None:
         """The terminal item was taken: settle, and say how it ended."""
         with self._settling:
+            if self._left:
+                raise ClosedError("The turn was closed")
             if not self._settled:
-                self._count()
-        self._conversation.engine.queue.leave(self)
-        ok = self._batch.end.status == lib.LTLM_OK
-        prompt, completion = self._counts
-        limit = self._conversation.engine.info.max_context
-        full = limit is not None and self._token_count >= limit
-        end = TurnEnd(
-            error=None if ok else to_exception(ffi.addressof(self._batch, "end"), **self._context()),
-            cut=full or (self._limit is not None and completion >= self._limit),
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            reused_tokens=self._before,
-            media_tokens=self._media_tokens(prompt),
-            token_count=self._token_count,
+                self._settle()
+        self._engine.queue.leave(self)
+        failed = self._batch.end.status != lib.LTLM_OK and not self._stops.hit
+        if not failed:
+            self._keep()
+        self._end = self._ending(
+            to_exception(ffi.addressof(self._batch, "end"), **self._context()) if failed else None
+        )
+
+    def _ending(self, error: LiteRTLMError | None) -> TurnEnd:
+        counts, limit, most = self.counts, self._engine.info.max_context, self._options.max_output_tokens
+        full = limit is not None and counts.total >= limit
+        images, sound = self._media_tokens()
+        return TurnEnd(
+            error=error,
+            cut=not self._stops.hit and (full or (most is not None and counts.completion >= most)),
+            prompt_tokens=counts.prompt,
+            completion_tokens=counts.completion,
+            reused_tokens=counts.reused,
+            image_tokens=images,
+            audio_tokens=sound,
+            token_count=counts.total,
             timings=self._timings(),
             raw=b"\n".join(self._raw).decode("utf-8", errors="replace"),
         )
-        if ok:
-            text = "".join(self._text)
-            answer = Message("assistant", ((Text(text),) if text else ()) + tuple(self._calls))
-            self._conversation.settled((self._message, answer), self._token_count)
-        self._end = end
-
-    def _count(self) -> None:
-        """Read the engine's counts, and free what waited for it to be idle. The lock is held."""
-        engine = self._conversation.engine
-        total, counts, error = ffi.new("int32_t *"), ffi.new("ltlm_turn_counts *"), new_error()
-        with self._conversation.handle.using() as conversation:
-            if lib.ltlm_conversation_token_count(conversation, total, error) == lib.LTLM_OK:
-                self._token_count = total[0]
-            counted = lib.ltlm_conversation_turn_counts(conversation, counts, error) == lib.LTLM_OK
-        added = max(0, self._token_count - self._before)
-        self._rates = (
-            (counts.prefill_tokens_per_second, counts.decode_tokens_per_second) if counted else (0.0, 0.0)
-        )
-        self._counts = (counts.prefill_tokens, counts.decode_tokens) if counted else (added, 0)
-        engine.bury()
-        self._settled = True
-
-    def _media_tokens(self, prompt: int) -> int:
-        """What the prompt has beyond its text; a start token, put before the very first, is not counted."""
-        if self._text_tokens is None:
-            return 0
-        return max(0, prompt - self._text_tokens - (self._before == 0))
 
     def _timings(self) -> Timings:
         batch = self._batch
         first = batch.first_chunk_ns or batch.ended_ns
-        prefill, decode = self._rates
+        prefill, decode = self.counts.rates
         return Timings(
             queued=self._queued,
             time_to_first_token=(first - batch.started_ns) / 1e9,
@@ -234,11 +293,28 @@ class LiteRtTurn:
             decode_tokens_per_second=decode,
         )
 
-    def _context(self) -> dict[str, int]:
-        """What a ContextOverflow says."""
-        limit = self._conversation.engine.info.max_context
-        return {"used": self._conversation.token_count, "limit": limit or 0}
+    def _settle(self) -> None:
+        """The engine is done: read what it counted, and free what waited for that. The lock is held."""
+        self._count()
+        counts = self.counts
+        counts.reused = max(0, counts.total - counts.prompt - counts.completion)
+        self._engine.bury()
+        self._settled = True
+
+    def _drain(self) -> None:
+        """See the engine through to its end, free the rest, and let the next one in."""
+        try:
+            if self._stream is not None:
+                self._stream.close()
+            self._release()
+        finally:
+            with self._settling:
+                self._settled = True
+                if self._engine.queue.is_held_by(self):
+                    self._engine.bury()
+            self._engine.queue.leave(self)
 
 
-def _dispose(stream: Any) -> None:
+def close_stream(stream: Any) -> None:
+    """Frees a native stream; waits for the engine."""
     lib.ltlm_stream_dispose(stream, ffi.NULL)
