@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import pytest
 
-from litertlm import Client, EngineError, Message
+from litertlm import Client, EngineError, Message, Tool
 from litertlm.options import TurnOptions
 from litertlm.testing import FakeEngine, FakeReply
 
@@ -48,3 +49,14 @@ def test_the_history_stays_while_the_last_turn_is_made_again() -> None:
         chat.regenerate()
         assert seen == [before]
         assert chat.history[-1].text == "another"
+
+
+def test_a_tool_given_without_a_handler_is_no_difference() -> None:
+    """Whoever loads a chat with such a tool makes its calls themselves, as before."""
+    ask = Tool("ask", "Ask the user")
+    with FakeEngine() as fake, Client(engine=fake) as client, client.chat(tools=[ask]) as chat:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            client.load_chat(chat.record(), tools=[ask]).close()
+        with pytest.warns(UserWarning, match="no handler for ask"):
+            client.load_chat(chat.record()).close()
