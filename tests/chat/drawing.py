@@ -9,7 +9,7 @@ from litertlm.testing import FakeReply
 
 from .acts import How
 
-__all__ = ["hows", "messages", "some"]
+__all__ = ["hows", "messages", "runnable", "some"]
 
 
 class Repeated(str):
@@ -50,12 +50,16 @@ SAID = (
     Repeated("la ", 80),
 )
 
-CALLS = (
+# Calls that the chat makes itself, and all of them.
+RUNNABLE = (
     ("get_weather", {"city": "Paris"}),
     ("get_weather", {"city": "Rome"}),
     ("get_weather", {"city": '<|"|>Oslo<|"|>'}),
     ("get_weather", {"town": ["<turn|>"]}),
     ("get_time", {}),
+)
+CALLS = (
+    *RUNNABLE,
     ("ask_user", {"question": "<|image|>?"}),
     ("no_such_tool", {"x": None}),
 )
@@ -93,15 +97,17 @@ messages = st.sampled_from(TEXTS)
 
 
 def _errors() -> st.SearchStrategy[BaseException]:
-    return st.sampled_from(
-        [
-            EngineError("out of memory", code=13),
-            TemplateError("The template failed"),
-            EngineError("Failed to parse tool calls", code=3),
-            KeyboardInterrupt(),
-            MemoryError("full"),
-        ]
+    # A new one each time: an error remembers where it was raised.
+    return st.one_of(
+        st.builds(EngineError, st.just("out of memory"), code=st.just(13)),
+        st.builds(TemplateError, st.just("The template failed")),
+        st.builds(EngineError, st.just("Failed to parse tool calls"), code=st.just(3)),
+        st.builds(KeyboardInterrupt),
+        st.builds(MemoryError),
     )
+
+
+runnable = st.lists(st.sampled_from(RUNNABLE), min_size=1, max_size=3).map(tuple)
 
 
 def _replies() -> st.SearchStrategy[FakeReply]:
@@ -112,14 +118,14 @@ def _replies() -> st.SearchStrategy[FakeReply]:
     return st.one_of(
         st.builds(FakeReply, said, thinking=thought, chunk_tokens=chunks),
         st.builds(FakeReply, said, thinking=thought, tool_calls=calls, chunk_tokens=chunks),
-        st.builds(FakeReply, st.just(""), tool_calls=calls),
+        st.builds(FakeReply, st.just(""), tool_calls=runnable),
         st.builds(FakeReply, said, error=_errors(), error_at=st.sampled_from(PLACES)),
         st.builds(FakeReply, said, delay=st.just(30.0)),
     )
 
 
 def hows(*, formats: bool = True) -> st.SearchStrategy[How]:
-    """How a turn is made: half of them without any disturbance."""
+    """How a turn is made, with and without a disturbance."""
     options = st.sampled_from([*OPTIONS, *(FORMATS if formats else ())])
     scripts = st.lists(_replies(), max_size=4).map(tuple)
     handlers = st.sampled_from(["ok", "ok", "raise", "hang", "forge", "long", "reenter", "bad"])
@@ -137,4 +143,4 @@ def hows(*, formats: bool = True) -> st.SearchStrategy[How]:
         handler=handlers,
         approving=approving,
     )
-    return st.one_of(st.just(How()), calm, wild)
+    return st.one_of(calm, wild, wild)

@@ -1,17 +1,19 @@
 """Steps that a chat is put through, and what must be true after each of them.
 
-After every step the chat is compared with a shadow that plain Python keeps, and with a reference: a fresh chat
-that made the turns that are left, and only those, on the same engine. Where going back made the engine's
-conversation anew from its history, so does the reference. Both are asked the same question, on a fork, so that
-the chat is not changed by it; equal answers and equal token counts mean equal contexts. The fake's reply is made
-of all that was said, and its records show what that was.
+After every step the chat is compared with a shadow that plain Python keeps, and with a reference: a fresh
+chat that made the turns that are left, and only those, on the same engine. Where going back made the engine's
+conversation anew from its history, so does the reference. Its replies are the same, and so are its token
+counts; then both are asked one more question, on a fork, so that the chat is not changed by it. The fake's
+reply is made of all that was said, and its records show what that was.
 """
 
 from __future__ import annotations
 
+import pickle
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -29,12 +31,14 @@ from litertlm import (
     OptionError,
     Stream,
     Text,
+    ToolCall,
     ToolResult,
 )
 from litertlm.chat import Overflow
+from litertlm.testing import FakeReply
 
 from .acts import How, Kept, Tools
-from .drawing import hows, messages, some
+from .drawing import hows, messages, runnable, some
 from .reading import listening, read
 from .shadow import Shadow, Told
 from .stages import Stage
@@ -43,6 +47,7 @@ __all__ = ["NeverCorrupt"]
 
 MOST_CHATS = 3
 MOST_TURNS = 6
+TOOLS_WANTED = "What is the weather in Paris?"
 PROBE = "And what did I say?"
 
 
@@ -64,6 +69,10 @@ OPENINGS: tuple[tuple[Message, ...], ...] = (
     (
         Message("user", (Text("Hello there, how are you?"),)),
         Message("assistant", (Text("I am fine."),)),
+    ),
+    (
+        Message("user", (Text("What time is it?"),)),
+        Message("assistant", (ToolCall("call_1", "get_time", {}),)),
     ),
 )
 
@@ -101,7 +110,7 @@ class NeverCorrupt(RuleBasedStateMachine):
     # -- the beginning, and the end ----------------------------------------------------------------------
 
     @initialize(
-        context=st.sampled_from([150, 400, 2000]),
+        context=st.sampled_from([250, 600, 3000]),
         policy=st.sampled_from(POLICIES),
         opening=st.sampled_from(OPENINGS),
         on_error=st.sampled_from(["raise", "inform"]),
@@ -147,6 +156,12 @@ class NeverCorrupt(RuleBasedStateMachine):
         sent = Message("user", (*parts, Text(text)))
         self._turn(which, how, sent, lambda chat, given: chat.send_multi_stream(sent.parts, **given))
 
+    @rule(which=some(2), calls=runnable, how=hows())
+    def ask_for_tools(self, which: int, calls: tuple[Any, ...], how: How) -> None:
+        """Say what makes the model call tools."""
+        called = replace(how, script=(FakeReply(tool_calls=calls), *how.script))
+        self.say(which, TOOLS_WANTED, called)
+
     @rule(which=some(2), how=hows())
     def give_results(self, which: int, how: How) -> None:
         """Answer pending calls by hand."""
@@ -155,6 +170,7 @@ class NeverCorrupt(RuleBasedStateMachine):
         if not calls:
             self._refused(which, MessageError, lambda chat: chat.send_tool_result(results))
             self._refused(which, MessageError, lambda chat: chat.send_tool_result(ToolResult("x", "y", 1)))
+            self._leave_calls_pending(which)
             return
         self._refused(which, MessageError, lambda chat: chat.send_tool_result([*results, results[0]]))
         sent = Message("tool", tuple(results))
@@ -167,6 +183,7 @@ class NeverCorrupt(RuleBasedStateMachine):
         calls = self._pair(which).shadow.pending
         if not calls or not all(call.name in ("get_weather", "get_time") for call in calls):
             self._refused(which, MessageError, lambda chat: chat.run_tools())
+            self._leave_calls_pending(which)
             return
         self._turn(which, how, None, lambda chat, given: chat.run_tools_stream(**given))
 
@@ -174,8 +191,9 @@ class NeverCorrupt(RuleBasedStateMachine):
     def regenerate(self, which: int, how: How) -> None:
         """Have the latest message answered anew."""
         shadow = self._pair(which).shadow
-        if shadow.before is None:
+        if shadow.before is None or _is_out_of_context(shadow):
             self._refused(which, MessageError, lambda chat: chat.regenerate())
+            self.say(which, "Hello!", How())
             return
         begin = lambda chat, given: chat.regenerate_stream(**given)  # noqa: E731
         self._turn(which, how, shadow.message, begin, base=shadow.before)
@@ -229,6 +247,19 @@ class NeverCorrupt(RuleBasedStateMachine):
         self._pairs.append(forked)
         self._check(pair, forked)
 
+    @rule(which=some(2))
+    def save_and_load(self, which: int) -> None:
+        """Go on with what was written down."""
+        pair = self._pair(which)
+        record = pickle.loads(pickle.dumps(pair.chat))
+        pair.chat.close()
+        client, tools = self._stage.client, self._tools.declared
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The chat took .* tokens")  # it was full before
+            pair.chat = client.load_chat(record, tools=tools, on_overflow=self._policy)
+        pair.shadow = pair.shadow.loaded(pair.chat.history)
+        self._check(pair)
+
     @rule(which=some(2), what=some(7))
     def nonsense(self, which: int, what: int) -> None:
         """What is refused before anything happens."""
@@ -272,14 +303,17 @@ class NeverCorrupt(RuleBasedStateMachine):
         assert end != "cancel" or caught, "the turn was not cancelled"
         self._settle(pair, told, how, Message("user", (Text(text),)))
 
+    def _leave_calls_pending(self, which: int) -> None:
+        """Something to go on with in the next step."""
+        script = (FakeReply(tool_calls=(("get_weather", {"city": "Paris"}), ("get_time", {}))),)
+        self.say(which, TOOLS_WANTED, How(script, approving="pause"))
+
     # -- a turn ------------------------------------------------------------------------------------------
 
     def _pair(self, which: int) -> Pair:
         return self._pairs[which % len(self._pairs)]
 
-    def _refused(
-        self, which: int, kind: type[BaseException], call: Callable[[Chat], object]
-    ) -> None:
+    def _refused(self, which: int, kind: type[BaseException], call: Callable[[Chat], object]) -> None:
         pair = self._pair(which)
         try:
             call(pair.chat)
@@ -344,8 +378,7 @@ class NeverCorrupt(RuleBasedStateMachine):
         if told.events:
             assert told.events[-1] in told.ends
         if told.kept:
-            before, pair.shadow = pair.shadow, pair.shadow.after(told, how, sent, self._policy, base=base)
-            pair.shadow = pair.shadow.settled(pair.chat.history) if pair.shadow is not before else before
+            pair.shadow = pair.shadow.after(told, how, sent, pair.chat, base=base)
             assert told.kept.reply.tool_calls == pair.shadow.pending
         if not check:
             return
@@ -365,9 +398,12 @@ class NeverCorrupt(RuleBasedStateMachine):
             assert chat.pending_tool_calls == shadow.pending
             assert not chat.closed
             assert chat._gate.guest is None, "the chat is still busy"
+            assert chat.token_count == shadow.tokens
             if self._stage.thorough or pair in changed:
                 facts = self._facts(chat, shadow)
                 assert facts == self._reference(shadow)
+                if shadow.turns and not self._stage.is_live(chat):
+                    pair.shadow = shadow.anew
         self._stage.check_open(len(self._pairs))
 
     def _reference(self, shadow: Shadow) -> Facts:
@@ -377,7 +413,7 @@ class NeverCorrupt(RuleBasedStateMachine):
             with self._chat(shadow.origin) as fresh:
                 for turn in shadow.turns:
                     self._repeat(fresh, turn)
-                self._known[key] = self._facts(fresh, None)
+                self._known[key] = self._facts(fresh, shadow)
             self._keys.append((shadow.origin, shadow.turns))
         return self._known[key]
 
@@ -396,23 +432,24 @@ class NeverCorrupt(RuleBasedStateMachine):
                     [ToolResult(call.id, call.name, part.result) for call, part in pairs], **options
                 )
 
-    def _facts(self, chat: Chat, shadow: Shadow | None) -> Facts:
+    def _facts(self, chat: Chat, shadow: Shadow) -> Facts:
         before = chat.token_count
         answer: object
         with chat.fork() as fork, self._stage.says(()):
             try:
                 reply = fork.send(PROBE)
             except ContextOverflow as error:
-                answer = (error.used, error.needed, error.limit)
+                answer = (error.used + error.needed, error.limit)
             else:
-                answer = (reply.text, reply.tool_calls == (), reply.usage)
-                if shadow is not None and fork.history[:-2] == shadow.history:
+                answer = (reply.text, len(reply.tool_calls), fork.token_count)
+                if fork.history[:-2] == shadow.history:
                     self._stage.check_said(shadow, PROBE, reply.text)
         assert chat.token_count == before
         return Facts(
             tuple((message.role, *map(_without_id, message.parts)) for message in chat.history),
-            chat.token_count,
-            chat.count(PROBE),
+            # A conversation that was made from a history has no tokens before its first turn.
+            before if shadow.turns else 0,
+            chat.count(PROBE) if shadow.turns else 0,
             chat.render(PROBE),
             answer,
         )
@@ -427,6 +464,12 @@ def _without_id(part: object) -> object:
             return part
         case _:
             return (part.name, repr(part.arguments))  # type: ignore[attr-defined]
+
+
+def _is_out_of_context(shadow: Shadow) -> bool:
+    """Whether the results that the latest turn began with were left out meanwhile."""
+    message = shadow.message
+    return message is not None and message.role == "tool" and message not in shadow.history
 
 
 class Running:

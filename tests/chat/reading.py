@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from litertlm import CancelToken, Chat, ChatBusy, Stream
-from litertlm.events import Event
+from litertlm.events import Event, TurnFailed
 
 from .acts import How, ListenerFailed
 from .shadow import Told
@@ -35,6 +35,8 @@ def listening(chat: Chat, how: How, told: Told) -> dict[str, Any]:
         match how.interruption:
             case "raise":
                 raise ListenerFailed
+            case "ctrl-c" if how.reading == "drop" and isinstance(event, TurnFailed):
+                pass  # the garbage collector would print it, as there is nobody to raise it to
             case "ctrl-c":
                 raise KeyboardInterrupt
             case "cancel":

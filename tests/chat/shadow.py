@@ -6,14 +6,14 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from litertlm import Message, Text, ToolCall, Usage, events
+from litertlm import Chat, Message, Text, ToolCall, Usage, events
 from litertlm.events import Event
 
 from .acts import How, Kept
 
 __all__ = ["Shadow", "Told"]
 
-SUMMARY_ASKED = "What did we talk about earlier?"
+SUMMARY_ASKED = Message("user", (Text("What did we talk about earlier?"),))
 
 _numbers = itertools.count(1)
 
@@ -59,14 +59,23 @@ class Told:
                 text = (Text(hop.text),) if hop.text else ()
                 yield started, Message("assistant", text + hop.tool_calls)
 
-    def applied_to(self, history: tuple[Message, ...], policy: object) -> tuple[Message, ...]:
-        """The history after it; what was left out of the context is left out."""
+    def applied_to(self, history: tuple[Message, ...], found: tuple[Message, ...]) -> tuple[Message, ...]:
+        """The history after it; what was left out of the context is left out.
+
+        Args:
+            history: Before it.
+            found: What the chat says; only whether there is a summary, and how it reads, is taken from it.
+        """
         hops = iter(self._hops())
+        trims = [event.dropped for event in self.events if isinstance(event, events.ContextTrimmed)]
         for event in self.events:
             if isinstance(event, events.ContextTrimmed):
-                history = _without(history, event.dropped)
-                if policy == "summarize":
-                    history = _summarized(history)
+                history = _without(history, trims.pop(0))
+                # A summary is what the next one leaves out first.
+                system = _system(history)
+                after = trims[0] if trims else found[system:]
+                if after[:1] == (SUMMARY_ASKED,) and after[1].role == "assistant" and after[1].text:
+                    history = (*history[:system], *after[:2], *history[system:])
             elif isinstance(event, events.HopEnded):
                 history += next(hops)
         return history
@@ -83,23 +92,6 @@ def _without(history: tuple[Message, ...], dropped: tuple[Message, ...]) -> tupl
     return history[:system] + history[system + len(dropped) :]
 
 
-# Stands for the text that the model wrote; equal to every answer.
-class _AnyAnswer:
-    role = "assistant"
-    tool_calls: tuple[ToolCall, ...] = ()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Message) and other.role == "assistant" and bool(other.text)
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def _summarized(history: tuple[Message, ...]) -> tuple[Message, ...]:
-    system = _system(history)
-    asked = Message("user", (Text(SUMMARY_ASKED),))
-    return (*history[:system], asked, _AnyAnswer(), *history[system:])  # type: ignore[arg-type]
-
-
 @dataclass(frozen=True)
 class Shadow:
     """One moment of a chat.
@@ -107,6 +99,7 @@ class Shadow:
     Attributes:
         history: What was said.
         usage: Tokens of all turns.
+        tokens: Of the engine's conversation after the latest turn.
         origin: What the engine's conversation began with.
         turns: What has been made in that conversation since.
         number: Of that conversation. Going back to a moment of another one opens a third, which begins with
@@ -118,6 +111,7 @@ class Shadow:
 
     history: tuple[Message, ...]
     usage: Usage = Usage()
+    tokens: int = 0
     origin: tuple[Message, ...] = ()
     turns: tuple[Kept, ...] = ()
     number: int = 0
@@ -160,22 +154,48 @@ class Shadow:
         """``moment``, gone back to from here."""
         if moment.number == self.number:
             return moment
-        return replace(moment, origin=moment.history, turns=(), number=next(_numbers))
+        return moment.anew
+
+    @property
+    def anew(self) -> Shadow:
+        """The same moment, the engine's conversation made from its history."""
+        return replace(self, origin=self.history, turns=(), number=next(_numbers))
+
+    def loaded(self, history: tuple[Message, ...]) -> Shadow:
+        """The same, written down and read again as ``history``.
+
+        What was left out of the context was not written, so turns that began with it cannot be taken back
+        any more; nor can the answer to calls that were pending when the chat began. How many tokens each
+        turn took is not written either.
+        """
+        assert history == self.history
+        ends: list[int] = []
+        moment: Shadow | None = self
+        while moment is not None:
+            ends += [place for place, said in enumerate(self.history) if said is moment.message]
+            moment = moment.before
+        ends = [end for end in reversed(ends) if history[end].role == "user"]
+        loaded: Shadow | None = None
+        begun: Message | None = None
+        for end in (*ends, len(history)):
+            number = next(_numbers)
+            loaded = Shadow(history[:end], self.usage, 0, history, (), number, loaded, begun)
+            begun = history[end] if end < len(history) else None
+        assert loaded is not None
+        return loaded
 
     def forked(self) -> Shadow:
         """The same moment in a conversation of its own."""
         return replace(self, number=next(_numbers))
 
-    def after(
-        self, told: Told, how: How, sent: Message | None, policy: object, *, base: Shadow | None = None
-    ) -> Shadow:
+    def after(self, told: Told, how: How, sent: Message | None, chat: Chat, *, base: Shadow | None) -> Shadow:
         """The moment after a turn that ended well.
 
         Args:
             told: Its events.
             how: It was made.
             sent: What it began with, None: pending calls were run.
-            policy: The chat's on_overflow.
+            chat: Says what only the engine knows: how a summary reads, how many tokens there are.
             base: What it began from; None: this.
         """
         ended = told.kept
@@ -184,18 +204,14 @@ class Shadow:
         if not messages:
             return self  # the calls were put off again
         start = self.back_at(base or self)
-        begins = messages[0].role == "user" or start.before is None
+        begins = messages[0].role == "user"
         return Shadow(
-            history=told.applied_to(start.history, policy),
+            history=told.applied_to(start.history, chat.history),
             usage=start.usage + ended.reply.usage,
+            tokens=chat.token_count,
             origin=start.origin,
             turns=(*start.turns, Kept(sent, how.plain)),
             number=next(_numbers) if told.trimmed else start.number,
-            before=(base or self) if begins else start.before,
-            message=messages[0] if begins else start.message,
+            before=(base or self) if begins or start.before is None else start.before,
+            message=messages[0] if begins or start.message is None else start.message,
         )
-
-    def settled(self, history: tuple[Message, ...]) -> Shadow:
-        """The same, with what the model wrote in place of what stands for it."""
-        assert self.history == history
-        return replace(self, history=history)

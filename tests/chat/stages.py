@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from litertlm import Audio, Client, Image, Message
+from litertlm import Audio, Chat, Client, Image, Message
 from litertlm.options import TurnOptions
 from litertlm.templates import Markers
 from litertlm.testing import FakeEngine, FakeReply, Gate, default_reply
@@ -15,6 +15,7 @@ from litertlm.testing import FakeEngine, FakeReply, Gate, default_reply
 from .shadow import Shadow
 
 __all__ = ["FakeStage", "RealStage", "Stage"]
+
 
 class Stage:
     """A client, and what is special about its engine.
@@ -47,6 +48,10 @@ class Stage:
     def holds(self, place: int) -> Iterator[Gate | None]:
         """Turns in this block are held after that many chunks, if they can be."""
         yield None
+
+    def is_live(self, chat: Chat) -> bool:
+        """Whether what was said is in the engine's memory, not to be read again with the next turn."""
+        return True
 
     def check_said(self, shadow: Shadow, probe: str, reply: str) -> None:
         """Whether what the engine was told for ``probe`` is that history, if it can be known."""
@@ -88,6 +93,10 @@ class FakeStage(Stage):
         with self.engine.hold(place) as gate:
             yield gate
 
+    def is_live(self, chat: Chat) -> bool:
+        """Whether what was said is in the engine's memory, not to be read again with the next turn."""
+        return True
+
     def check_said(self, shadow: Shadow, probe: str, reply: str) -> None:
         """The record of the turn, and the reply that is made of it."""
         told = self.engine.turns[-1].messages
@@ -120,3 +129,7 @@ class RealStage(Stage):
     def let_time_pass(self) -> None:
         """Wait."""
         threading.Event().wait(self.timeout)
+
+    def is_live(self, chat: Chat) -> bool:
+        """An engine that cannot go back forgets, and reads all that is left again."""
+        return chat._timeline._conversation.cached_tokens > 0  # type: ignore[attr-defined]
