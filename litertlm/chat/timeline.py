@@ -83,8 +83,8 @@ class Timeline:
 
     The conversation is replaced when earlier messages are taken out of it; states of a replaced one are
     gone back to by opening another with their history. The one of the current state is closed only when a
-    turn in its successor has been kept, so that a turn that fails finds it as it was. What enters the engine is neutralised here, so the
-    history keeps every character as it was typed.
+    turn in its successor has been kept, so that a turn that fails finds it as it was. What enters the engine
+    is neutralised here, so the history keeps every character as it was typed.
 
     Threads: one at a time.
     """
@@ -176,7 +176,7 @@ class Timeline:
             self.replace(state.history)
 
     def go_to(self, state: State) -> None:
-        """Make the conversation what it was in ``state``, for good. May be repeated when it was interrupted."""
+        """Make the conversation what it was in ``state``, and stay there. May be repeated if interrupted."""
         self.set_out(state)
         if state.where is not self._conversation:
             state = replace(state, where=self._conversation, at=self._conversation.mark())

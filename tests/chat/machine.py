@@ -12,7 +12,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -400,20 +400,25 @@ class NeverCorrupt(RuleBasedStateMachine):
             assert chat._gate.guest is None, "the chat is still busy"
             assert chat.token_count == shadow.tokens
             if self._stage.thorough or pair in changed:
-                if shadow.turns and not self._stage.is_live(chat):
-                    shadow = pair.shadow = shadow.anew
+                if not self._stage.is_live(chat):
+                    shadow = pair.shadow = shadow.forgotten
                 found, expected = self._facts(chat, shadow), self._reference(shadow)
                 for fact in fields(Facts):
-                    assert getattr(found, fact.name) == getattr(expected, fact.name), fact.name
+                    got, wanted = getattr(found, fact.name), getattr(expected, fact.name)
+                    assert got == wanted, f"{fact.name}: {got!r}, not {wanted!r}"
         self._stage.check_open(len(self._pairs))
 
     def _reference(self, shadow: Shadow) -> Facts:
         """The facts of a fresh chat that made the same turns."""
         key = (id(shadow.origin), *map(id, shadow.turns))
         if key not in self._known:
-            with self._chat(shadow.origin) as fresh:
+            with ExitStack() as chats:
+                fresh = chats.enter_context(self._chat(shadow.origin))
                 for turn in shadow.turns:
-                    self._repeat(fresh, turn)
+                    if turn is None:
+                        fresh = chats.enter_context(fresh.fork())
+                    else:
+                        self._repeat(fresh, turn)
                 self._known[key] = self._facts(fresh, shadow)
             self._keys.append((shadow.origin, shadow.turns))
         return self._known[key]

@@ -101,7 +101,8 @@ class Shadow:
         usage: Tokens of all turns.
         tokens: Of the engine's conversation after the latest turn.
         origin: What the engine's conversation began with.
-        turns: What has been made in that conversation since.
+        turns: What has been made in that conversation since; None: the engine forgot all of it, and reads it
+            again with the next turn. A fork of a chat does the same.
         number: Of that conversation. Going back to a moment of another one opens a third, which begins with
             the history of that moment: what a model was told at the beginning is rendered in one piece, so
             its tokens may differ from those of the same turns made one by one.
@@ -113,7 +114,7 @@ class Shadow:
     usage: Usage = Usage()
     tokens: int = 0
     origin: tuple[Message, ...] = ()
-    turns: tuple[Kept, ...] = ()
+    turns: tuple[Kept | None, ...] = ()
     number: int = 0
     before: Shadow | None = None
     message: Message | None = None
@@ -160,6 +161,13 @@ class Shadow:
     def anew(self) -> Shadow:
         """The same moment, the engine's conversation made from its history."""
         return replace(self, origin=self.history, turns=(), number=next(_numbers))
+
+    @property
+    def forgotten(self) -> Shadow:
+        """The same moment, to be read again by an engine that cannot go back."""
+        if not self.turns or self.turns[-1] is None:
+            return self
+        return replace(self, turns=(*self.turns, None))
 
     def loaded(self, history: tuple[Message, ...]) -> Shadow:
         """The same, written down and read again as ``history``.

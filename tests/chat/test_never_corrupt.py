@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from litertlm import Client
@@ -32,7 +32,6 @@ def run(stage: Callable[[int], Stage], steps: int) -> None:
             derandomize=True,
             database=None,
             print_blob=True,
-            phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
     )
