@@ -247,7 +247,8 @@ class Client:
             digest=here.digest,
             template_hash=here.template_hash,
             modalities=self._model.modalities,
-            tools=[tool.name for tool in given if tool.handler],
+            # One that is given without a handler is meant to have none.
+            tools=given.names,
             max_context=self._engine.info.max_context,
         ):
             if difference.blocking:

@@ -82,8 +82,9 @@ class Timeline:
     """One line of conversation: the engine's conversation and the states it has been in.
 
     The conversation is replaced when earlier messages are taken out of it; states of a replaced one are
-    gone back to by opening another with their history. What enters the engine is neutralised here, so the
-    history keeps every character as it was typed.
+    gone back to by opening another with their history. The one of the current state is closed only when a
+    turn in its successor has been kept, so that a turn that fails finds it as it was. What enters the engine
+    is neutralised here, so the history keeps every character as it was typed.
 
     Threads: one at a time.
     """
@@ -163,22 +164,40 @@ class Timeline:
 
     def keep(self, state: State) -> None:
         """The chat is in ``state`` now."""
-        self._state = state
+        old, self._state = self._state.where, state
+        if old is not None and old is not self._conversation:
+            old.close()
 
-    def go_to(self, state: State) -> None:
-        """Make the conversation what it was in ``state``. May be repeated when it was interrupted."""
+    def set_out(self, state: State) -> None:
+        """Make the conversation what it was in ``state``, for a turn that is not kept yet."""
         if state.where is self._conversation and state.at is not None:
             self._conversation.rewind(state.at)
         else:
             self.replace(state.history)
+
+    def go_to(self, state: State) -> None:
+        """Make the conversation what it was in ``state``, and stay there. May be repeated if interrupted."""
+        self.set_out(state)
+        if state.where is not self._conversation:
             state = replace(state, where=self._conversation, at=self._conversation.mark())
-        self._state = state
+        self.keep(state)
+
+    def restore(self) -> None:
+        """Make the conversation what it is in the current state. May be repeated when it was interrupted."""
+        where, at = self._state.where, self._state.at
+        assert where is not None
+        assert at is not None
+        working, self._conversation = self._conversation, where
+        if working is not where:
+            working.close()
+        where.rewind(at)
 
     def replace(self, history: Iterable[Message]) -> None:
-        """Go on in a conversation in which ``history`` was said."""
+        """Go on in a conversation in which ``history`` was said, for a turn that is not kept yet."""
         fresh = self._open(tuple(history))
         old, self._conversation = self._conversation, fresh
-        old.close()
+        if old is not self._state.where:
+            old.close()
 
     @contextmanager
     def aside(self, history: Iterable[Message]) -> Iterator[Conversation]:
@@ -212,6 +231,8 @@ class Timeline:
     def close(self) -> None:
         """Free the KV cache. Idempotent."""
         self._conversation.close()
+        if self._state.where is not None:
+            self._state.where.close()
 
     def _open(self, history: tuple[Message, ...]) -> Conversation:
         messages = tuple(self._markers.neutralise_message(message) for message in history)

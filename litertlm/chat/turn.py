@@ -137,7 +137,7 @@ class ChatTurn:
                 if self._undo_to is not None:
                     # A closed client has nothing to go back to.
                     with suppress(ClosedError):
-                        self._timeline.go_to(self._undo_to)
+                        self._timeline.restore()
             self._finish()
         if self._undo_to is not None and self._failure is not None:
             self._tell(events.TurnFailed(self._failure))
@@ -173,7 +173,7 @@ class ChatTurn:
         message, calls, rounds = opening.message, opening.calls, 0
         yield events.TurnStarted(message)
         if opening.base is not state:
-            self._timeline.go_to(opening.base)
+            self._timeline.set_out(opening.base)
         self._earlier = opening.base.history
         while True:
             if message is None:
