@@ -378,7 +378,8 @@ class NeverCorrupt(RuleBasedStateMachine):
         if told.events:
             assert told.events[-1] in told.ends
         if told.kept:
-            pair.shadow = pair.shadow.after(told, how, sent, pair.chat, base=base)
+            keeps = self._stage.keeps
+            pair.shadow = pair.shadow.after(told, how, sent, pair.chat, base=base, keeps=keeps)
             assert told.kept.reply.tool_calls == pair.shadow.pending
         if not check:
             return

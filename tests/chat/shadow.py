@@ -196,7 +196,9 @@ class Shadow:
         """The same moment in a conversation of its own."""
         return replace(self, number=next(_numbers))
 
-    def after(self, told: Told, how: How, sent: Message | None, chat: Chat, *, base: Shadow | None) -> Shadow:
+    def after(
+        self, told: Told, how: How, sent: Message | None, chat: Chat, *, base: Shadow | None, keeps: bool
+    ) -> Shadow:
         """The moment after a turn that ended well.
 
         Args:
@@ -205,6 +207,7 @@ class Shadow:
             sent: What it began with, None: pending calls were run.
             chat: Says what only the engine knows: how a summary reads, how many tokens there are.
             base: What it began from; None: this.
+            keeps: Whether the engine can go back to that without forgetting.
         """
         ended = told.kept
         assert ended is not None
@@ -212,6 +215,8 @@ class Shadow:
         if not messages:
             return self  # the calls were put off again
         start = self.back_at(base or self)
+        if base is not None and not keeps:
+            start = start.forgotten
         begins = messages[0].role == "user"
         return Shadow(
             history=told.applied_to(start.history, chat.history),

@@ -26,6 +26,7 @@ class Stage:
         sound: A recording that it takes.
         longest: Tokens of a reply at most, None: no limit.
         timeout: Seconds of a turn that is in a hurry.
+        keeps: Whether its engine goes back to earlier moments without forgetting them.
         thorough: Whether a turn costs so little that every chat can be looked into after every step.
     """
 
@@ -34,6 +35,7 @@ class Stage:
     sound: Audio
     longest: int | None = None
     timeout = 20.0
+    keeps = True
     thorough = False
 
     def let_time_pass(self) -> None:
@@ -125,6 +127,7 @@ class RealStage(Stage):
 
     longest = 12
     timeout = 0.05
+    keeps = False
 
     def let_time_pass(self) -> None:
         """Wait."""

@@ -1,6 +1,6 @@
 """Whatever happens in a turn, the chat is intact afterwards.
 
-``LITERTLM_PROPERTY_STEPS`` makes a run longer: 50000 on the fake take about half an hour.
+``LITERTLM_PROPERTY_STEPS`` makes a run longer: 50000 on the fake take minutes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from litertlm import Client
@@ -20,8 +20,9 @@ from .stages import FakeStage, RealStage, Stage
 STEPS_OF_A_RUN = 50
 
 
-def run(stage: Callable[[int], Stage], steps: int) -> None:
-    """That many steps in all, the same ones every time."""
+def run(stage: Callable[[int], Stage], steps: int, *, shrinks: bool) -> None:
+    """That many steps, the same ones every time; ``shrinks``: a failure is made as short as can be."""
+    phases = [Phase.generate, Phase.shrink] if shrinks else [Phase.generate]
     steps = int(os.environ.get("LITERTLM_PROPERTY_STEPS", steps))
     run_state_machine_as_test(
         lambda: NeverCorrupt(stage),
@@ -32,6 +33,7 @@ def run(stage: Callable[[int], Stage], steps: int) -> None:
             derandomize=True,
             database=None,
             print_blob=True,
+            phases=phases,
             suppress_health_check=list(HealthCheck),
         ),
     )
@@ -40,17 +42,17 @@ def run(stage: Callable[[int], Stage], steps: int) -> None:
 @pytest.mark.timeout(0)
 def test_chats_on_the_fake_engine(png: bytes, wav: bytes) -> None:
     """About 2,000 steps."""
-    run(lambda context: FakeStage(context, png, wav), 2000)
+    run(lambda context: FakeStage(context, png, wav), 2000, shrinks=True)
 
 
 @pytest.mark.timeout(600)
 def test_chats_on_the_real_engine(client: Client, png: bytes, wav: bytes) -> None:
     """Fewer, since a turn takes longer."""
-    run(lambda context: RealStage(client, png, wav), 300)
+    run(lambda context: RealStage(client, png, wav), 300, shrinks=False)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
 def test_chats_on_the_real_engine_for_long(client: Client, png: bytes, wav: bytes) -> None:
     """As many as on the fake."""
-    run(lambda context: RealStage(client, png, wav), 2000)
+    run(lambda context: RealStage(client, png, wav), 2000, shrinks=False)
