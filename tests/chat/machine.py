@@ -36,6 +36,7 @@ from litertlm import (
 )
 from litertlm.chat import Overflow
 from litertlm.testing import FakeReply
+from litertlm.tools import Toolset
 
 from .acts import How, Kept, Tools
 from .drawing import hows, messages, runnable, some
@@ -450,7 +451,7 @@ class NeverCorrupt(RuleBasedStateMachine):
             else:
                 answer = (reply.text, len(reply.tool_calls), fork.token_count)
                 if fork.history[:-2] == shadow.history:
-                    self._stage.check_said(shadow, PROBE, reply.text)
+                    self._stage.check_said(shadow, Toolset(self._tools.declared), PROBE, reply.text)
         assert chat.token_count == before
         return Facts(
             tuple((message.role, *map(_without_id, message.parts)) for message in chat.history),

@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from litertlm import Audio, Chat, Client, Image, Message
+from litertlm import Audio, Chat, Client, Image, Message, ToolCall
 from litertlm.options import TurnOptions
 from litertlm.templates import Markers
 from litertlm.testing import FakeEngine, FakeReply, Gate, default_reply
+from litertlm.tools import Toolset
 
 from .shadow import Shadow
 
@@ -55,7 +56,7 @@ class Stage:
         """Whether what was said is in the engine's memory, not to be read again with the next turn."""
         return True
 
-    def check_said(self, shadow: Shadow, probe: str, reply: str) -> None:
+    def check_said(self, shadow: Shadow, tools: Toolset, probe: str, reply: str) -> None:
         """Whether what the engine was told for ``probe`` is that history, if it can be known."""
 
     def check_open(self, chats: int) -> None:
@@ -63,6 +64,14 @@ class Stage:
 
     def close(self) -> None:
         """Nothing is used any more."""
+
+
+def cleaned(message: Message, tools: Toolset) -> Message:
+    """A message as the history has it."""
+    calls = iter(tools.clean(message.tool_calls))
+    return Message(
+        message.role, tuple(next(calls) if isinstance(part, ToolCall) else part for part in message.parts)
+    )
 
 
 class FakeStage(Stage):
@@ -99,12 +108,14 @@ class FakeStage(Stage):
         """Whether what was said is in the engine's memory, not to be read again with the next turn."""
         return True
 
-    def check_said(self, shadow: Shadow, probe: str, reply: str) -> None:
+    def check_said(self, shadow: Shadow, tools: Toolset, probe: str, reply: str) -> None:
         """The record of the turn, and the reply that is made of it."""
         told = self.engine.turns[-1].messages
         plain = self._markers.neutralise_message
-        # What the model itself said is in its context as it said it.
-        assert tuple(map(plain, told[:-1])) == tuple(map(plain, shadow.history))
+        # What the model itself said is in its context as it said it, and in the history without its quotes.
+        assert tuple(plain(cleaned(message, tools)) for message in told[:-1]) == tuple(
+            map(plain, shadow.history)
+        )
         assert told[-1].text == probe
         assert default_reply(told).startswith(reply)
 
