@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ class Counts:
     rates = (0.0, 0.0)
 
 
-class NativeTurn:
+class NativeTurn(ABC):
     """What all turns have in common; one holds the engine's queue while it runs.
 
     Args:
@@ -165,25 +166,25 @@ class NativeTurn:
 
     # ---- what kinds of turn differ in ----
 
+    @abstractmethod
     def _begin(self) -> None:
         """Make the stream, and give the engine what it reads. The queue is held."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _deltas(self, fresh: list[bytes]) -> list[Delta]:
         """What chunks of the stream say."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _count(self) -> None:
         """Read the engine's counts. The engine is idle, and the queue is held."""
-        raise NotImplementedError
 
-    def _keep(self) -> None:
+    def _keep(self) -> None:  # noqa: B027 - a hook
         """The turn ended well."""
 
-    def _disown(self) -> None:
+    def _disown(self) -> None:  # noqa: B027 - a hook
         """The turn did not end well, and nothing that it ran on may be used again."""
 
-    def _release(self) -> None:
+    def _release(self) -> None:  # noqa: B027 - a hook
         """The stream is freed: free what else is not needed any more."""
 
     def _media_tokens(self) -> tuple[int, int]:
