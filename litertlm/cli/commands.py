@@ -116,7 +116,9 @@ def _clear(conversation: Conversation, rest: str) -> bool:
 
 
 def _undo(conversation: Conversation, rest: str) -> bool:
-    conversation.chat.undo()
+    if rest and not rest.isdecimal():
+        raise UsageError("/undo takes a number of turns", "For example: /undo 2")
+    conversation.chat.undo(int(rest or 1))
     conversation.last = None
     conversation.screen.note("Undone: the model does not remember it.")
     return True
@@ -207,7 +209,7 @@ COMMANDS = {
     "/audio": Command(_attach("audio"), "FILE", "Send a recording with the next message"),
     "/system": Command(_system, "TEXT", "New conversation in which the model behaves like this"),
     "/clear": Command(_clear, "", "New conversation, same instructions"),
-    "/undo": Command(_undo, "", "Take the latest message and its answer back"),
+    "/undo": Command(_undo, "[N]", "Take the latest message and its answer back, or N of them"),
     "/again": Command(_again, "", "Have the latest message answered anew"),
     "/save": Command(_save, "FILE", "Write the conversation to a file"),
     "/load": Command(_load, "FILE", "Go on with a conversation from a file"),

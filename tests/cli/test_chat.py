@@ -196,12 +196,13 @@ def test_without_the_extra_one_line_says_what_to_install(
 
 def test_going_back_and_answering_anew(cli: RunCommand, model_path: Path) -> None:
     """An undone turn is gone from the history; an answer anew replaces the old one."""
-    script = b"Hello!\nTell me a joke.\n/undo\n/again\n/history\n/undo\n/undo\n"
+    script = b"Hello!\nTell me a joke.\nThanks.\n/undo 2\n/again\n/history\n/undo\n/undo\n/undo x\n"
     result = cli("chat", "-m", model_path, *SHORT, stdin=script)
     assert "Undone: the model does not remember it.\n" in result.out
     assert "1. user: Hello!\n2. assistant: " in result.out
     assert "3. " not in result.out
     assert "There are not 1 turns to go back" in result.err
+    assert "/undo takes a number of turns" in result.err
 
 
 def test_a_conversation_survives_a_restart(cli: RunCommand, model_path: Path, tmp_path: Path) -> None:
