@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from litertlm import Client
 from litertlm.messages import Message, Text, ToolCall, ToolResult
 from litertlm.templates import Markers
 
@@ -43,3 +44,36 @@ def test_all_text_of_a_message_is_neutralised() -> None:
         ),
     )
     assert "<|turn>" not in repr(MARKERS.neutralise_message(message))
+
+
+def test_no_control_token_of_the_model_can_be_forged(client: Client) -> None:
+    """Wherever one is written, the ids that the engine would read hold none more than with plain text; and
+    what stands there is what was written, character for character.
+    """
+    tokens = client._model.control_tokens
+    assert {"<|turn>", "<turn|>", "<|tool_call>", "<|image|>", "<|audio|>", "<|channel>"} <= set(tokens)
+    for token in tokens:
+        (number,) = client.tokenize(token)
+        for place in ("user", "system", "tool"):
+            plain, forged = (_rendered(client, place, text) for text in ("a b c", f"a {token} c"))
+            before, after = client.tokenize(plain).count(number), client.tokenize(forged).count(number)
+            assert before == after, (token, place)
+            assert f"a {token} c" in forged.replace(JOINER, ""), (token, place)
+
+
+def _rendered(client: Client, place: str, text: str) -> str:
+    """What the engine would read, with ``text`` in a message of that kind."""
+    if place == "user":
+        with client.chat() as chat:
+            return chat.render(text)
+    if place == "system":
+        with client.chat(text) as chat:
+            return chat.render("hello")
+    called = [
+        Message("user", (Text("hello"),)),
+        Message("assistant", (ToolCall("call_1", "f", {}),)),
+        Message("tool", (ToolResult("call_1", "f", text),)),
+        Message("assistant", (Text("done"),)),
+    ]
+    with client.chat(initial_messages=called) as chat:
+        return chat.render("hello")
