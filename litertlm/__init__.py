@@ -55,12 +55,13 @@ from litertlm.messages import (
     Usage,
 )
 from litertlm.options import JsonSchema, Regex, Sampler
-from litertlm.tools import Allow, Approval, CancelToken, Deny, Pause, Tool, ToolContext, tool
+from litertlm.tools import Allow, Approval, CancelToken, Deny, Pause
 
 if TYPE_CHECKING:
     from litertlm.async_client import AsyncClient
     from litertlm.chat.async_chat import AsyncChat, AsyncStream
     from litertlm.modelfile import ModelDescription, describe
+    from litertlm.tools import Tool, ToolContext, tool
 
 __all__ = [
     "Allow",
@@ -137,7 +138,10 @@ _LAZY = {
     "AsyncClient": "litertlm.async_client",
     "AsyncStream": "litertlm.chat.async_chat",
     "ModelDescription": "litertlm.modelfile",
+    "Tool": "litertlm.tools",
+    "ToolContext": "litertlm.tools",
     "describe": "litertlm.modelfile",
+    "tool": "litertlm.tools",
 }
 
 

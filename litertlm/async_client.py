@@ -14,12 +14,12 @@ from litertlm.chat.compose import PartLike
 from litertlm.client import Client, ClientInfo
 from litertlm.errors import ClosedError
 from litertlm.messages import Message, Reply
-from litertlm.tools import ToolLike
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from litertlm.chat.portable import ChatRecord
+    from litertlm.tools import ToolLike
 
 __all__ = ["AsyncClient"]
 

@@ -21,13 +21,13 @@ from litertlm.errors import ModalityUnavailable, OptionError
 from litertlm.messages import Message, Reply, Score
 from litertlm.options import FALLBACK_SAMPLER, Backend, EncoderBackend, Sampler, check_choice
 from litertlm.templates import Markers
-from litertlm.tools import ToolLike, Toolset
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from litertlm._engine.seam import Engine, Preface
     from litertlm.chat.portable import ChatRecord
+    from litertlm.tools import ToolLike, Toolset
 
 __all__ = ["Client", "ClientInfo"]
 
@@ -192,6 +192,8 @@ class Client:
             ClosedError: The client is closed.
             EngineError: The engine refused.
         """
+        from litertlm.tools import Toolset
+
         check_choice("when_busy", when_busy, ("raise", "wait"))
         check_policy(on_overflow)
         settings = Settings().changed(options, "chat")
@@ -235,6 +237,7 @@ class Client:
         """
         from litertlm.chat import saving
         from litertlm.chat.portable import ChatRecord, differences, read_chat
+        from litertlm.tools import Toolset
 
         check_choice("when_busy", when_busy, ("raise", "wait"))
         check_policy(on_overflow)

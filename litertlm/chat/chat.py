@@ -21,7 +21,7 @@ from litertlm.chat.stream import Stream
 from litertlm.chat.timeline import Timeline, first_state, state_before
 from litertlm.chat.turn import ChatTurn
 from litertlm.messages import Message, Reply, ToolCall, ToolResult, Usage
-from litertlm.tools import CancelToken, ToolRun, Toolset
+from litertlm.tools import CancelToken
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from litertlm.chat.portable import ChatRecord
+    from litertlm.tools import ToolRun, Toolset
 
 __all__ = ["Chat"]
 
@@ -368,6 +369,8 @@ class Chat:
         """What makes the calls of one turn; None if no tool can be run."""
         if not any(tool.handler for tool in self._toolset):
             return None
+        from litertlm.tools import ToolRun
+
         return ToolRun(
             self._toolset,
             settings.tools,

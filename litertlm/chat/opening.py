@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from litertlm.chat.compose import in_order, text_message
 from litertlm.chat.timeline import State, state_at, state_before
 from litertlm.errors import MessageError
 from litertlm.messages import Message, Text, ToolCall, ToolResult
-from litertlm.tools import Toolset
+
+if TYPE_CHECKING:
+    from litertlm.tools import Toolset
 
 __all__ = ["Begin", "Opening", "again", "answering", "edited", "making_calls", "pending_calls", "saying"]
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from litertlm._engine.seam import EngineInfo
 from litertlm.chat.output import OutputFormat, ResponseFormatLike, output_format
 from litertlm.errors import OptionError
 from litertlm.events import Event
 from litertlm.options import Sampler, TurnOptions, check_integer, check_number, sampler_from
-from litertlm.tools import Approve, CancelToken, ToolSettings
+from litertlm.tools import CancelToken, ToolSettings
+
+if TYPE_CHECKING:
+    from litertlm.tools import Approve
 
 __all__ = ["SendOptions", "Settings"]
 

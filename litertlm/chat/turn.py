@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from litertlm import events
 from litertlm._engine.seam import Delta, Turn, TurnEnd
@@ -21,7 +22,10 @@ from litertlm.errors import Cancelled, ClosedError, DeadlineExceeded, ToolHopsEx
 from litertlm.events import Event
 from litertlm.messages import FinishReason, Hop, Message, Reply, Text, ToolCall, Usage
 from litertlm.options import TurnOptions
-from litertlm.tools import ToolRun, Toolset, ToolsPaused
+from litertlm.tools import ToolsPaused
+
+if TYPE_CHECKING:
+    from litertlm.tools import ToolRun, Toolset
 
 __all__ = ["ChatTurn", "hop_of"]
 

@@ -1,10 +1,13 @@
-"""Tools that a model may ask for: declared, checked, run."""
+"""Tools that a model may ask for: declared, checked, run.
+
+What only chats with tools need is imported when it is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from litertlm.tools.approval import Allow, Approval, Deny, Pause, ToolsPaused
 from litertlm.tools.cancel import CancelToken
-from litertlm.tools.context import ToolContext
-from litertlm.tools.declare import FunctionTool, OnError, Tool, tool
-from litertlm.tools.dispatch import ToolRun
 from litertlm.tools.events import (
     ToolBatchEnded,
     ToolBatchStarted,
@@ -13,9 +16,14 @@ from litertlm.tools.events import (
     ToolFailed,
     ToolStarted,
 )
-from litertlm.tools.plan import Approve
 from litertlm.tools.settings import ToolSettings
-from litertlm.tools.toolset import ToolLike, Toolset
+
+if TYPE_CHECKING:
+    from litertlm.tools.context import ToolContext
+    from litertlm.tools.declare import FunctionTool, OnError, Tool, tool
+    from litertlm.tools.dispatch import ToolRun
+    from litertlm.tools.plan import Approve
+    from litertlm.tools.toolset import ToolLike, Toolset
 
 __all__ = [
     "Allow",
@@ -41,3 +49,21 @@ __all__ = [
     "Toolset",
     "tool",
 ]
+
+_LAZY = {
+    "Approve": "plan",
+    "FunctionTool": "declare",
+    "OnError": "declare",
+    "Tool": "declare",
+    "ToolContext": "context",
+    "ToolLike": "toolset",
+    "ToolRun": "dispatch",
+    "Toolset": "toolset",
+    "tool": "declare",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        return getattr(import_module(f"litertlm.tools.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'litertlm.tools' has no attribute {name!r}")
