@@ -330,3 +330,22 @@ def test_threads_talk_at_the_same_time(client: Client) -> None:
 
     talks = [Outcome(lambda name=name: talk(name)) for name in range(6)]  # type: ignore[misc]
     assert [done.result() for done in talks] == [talk(name) for name in range(6)]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), KeyboardInterrupt(), EngineError("broken")])
+def test_a_turn_that_will_fail_keeps_no_other_chat_waiting(error: BaseException) -> None:
+    """Its reader meets the error when it comes to it; the engine is free before."""
+    with (
+        FakeEngine(patience=1) as fake,
+        Client(engine=fake) as client,
+        client.chat() as slow,
+        client.chat() as other,
+    ):
+        fake.enqueue_error(error, "one two three four")
+        stream = slow.send_stream("a")
+        next(stream)
+        assert other.send("b").text
+        with pytest.raises(type(error)):
+            list(stream)
+        assert slow.history == ()
+        assert slow.send("c").text
