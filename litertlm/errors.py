@@ -172,7 +172,15 @@ class MediaError(MessageError):
 
 
 class TemplateError(LiteRTLMError, ValueError):
-    """The chat template failed on this conversation; ``str()`` carries the engine's words."""
+    """The chat template failed on this conversation; ``str()`` carries the engine's words.
+
+    Attributes:
+        line: Of the template, counted from 1; None when the engine did not say.
+    """
+
+    def __init__(self, message: str, *, line: int | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.line = line
 
 
 class ContextOverflow(LiteRTLMError, ValueError):

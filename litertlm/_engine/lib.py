@@ -50,6 +50,8 @@ _TOOL_CALL = re.compile(
     r"Failed to parse tool calls from code block: (.*?)(?:\nfull response: (.*?))?(?:\nerror: |\Z)", re.DOTALL
 )
 _TEMPLATE = ("Failed to apply template", "rendered template string does not start with")
+_TEMPLATE_PREFIX = re.compile(r"^(?:[A-Z_]+: |Failed to apply template: |Template creation failed: )+")
+_TEMPLATE_LINE = re.compile(r" ?\(in [^()]*:(\d+)\)")
 
 
 class Library:
@@ -206,7 +208,7 @@ def to_exception(error: Any, *, used: int = 0, needed: int = 0, limit: int = 0) 
         if any(words in reason for words in _OVERFLOW):
             return ContextOverflow(used, needed, limit)
         if any(words in reason for words in _TEMPLATE):
-            return TemplateError(f"The chat template failed: {reason}")
+            return _template_error(reason)
         return _special(reason, code) or EngineError(
             reason or "The engine failed and gave no reason", code=code
         )
@@ -214,6 +216,17 @@ def to_exception(error: Any, *, used: int = 0, needed: int = 0, limit: int = 0) 
     if status == lib.LTLM_E_NO_MEMORY:
         return EngineError("Out of memory", hint="Close other chats, or use a smaller model or context.")
     return EngineError(f"{name}: {reason}" if reason else name, code=code)
+
+
+def _template_error(reason: str) -> TemplateError:
+    """The engine's words without its prefixes, the line first."""
+    found = _TEMPLATE_LINE.search(reason)
+    line = int(found[1]) if found else None
+    words = _TEMPLATE_PREFIX.sub("", _TEMPLATE_LINE.sub("", reason)).strip()
+    python = "unknown method" in words
+    hint = "The engine's templates know no Python methods; use filters and tests." if python else ""
+    place = f" in line {line}" if line else ""
+    return TemplateError(f"The chat template failed{place}: {words}", line=line, hint=hint)
 
 
 def _special(reason: str, code: int) -> LiteRTLMError | None:

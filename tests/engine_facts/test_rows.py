@@ -602,8 +602,9 @@ def test_a_template_error_is_typed(client: Client) -> None:
     """It only shows at the first message that reaches it, and the chat is usable afterwards."""
     template = "{% for m in messages %}{{ m.role + 1 if m.content[0].text == 'bad' else 'x' }}{% endfor %}"
     with client.chat(chat_template=template, max_output_tokens=2) as chat:
-        with pytest.raises(TemplateError):
+        with pytest.raises(TemplateError, match="line 1") as caught:
             chat.send("bad")
+        assert caught.value.line == 1
         chat.send("good")
     with pytest.raises(TemplateError), client.chat(chat_template="{% if %}") as chat:
         chat.send("x")
