@@ -322,6 +322,9 @@ class AsyncChat:
     ) -> None:
         await self.aclose()
 
+    def _repr_markdown_(self) -> str:
+        return self._chat._repr_markdown_()
+
     def __repr__(self) -> str:
         return f"<Async{repr(self._chat)[1:]}"
 

@@ -338,6 +338,11 @@ class Chat:
     ) -> None:
         self.close()
 
+    def _repr_markdown_(self) -> str:
+        from litertlm.chat.display import markdown_of
+
+        return markdown_of(self.history)
+
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{self.token_count} of {self._limit or '?'} tokens"
         return f"<Chat: {len(self.history)} messages, {state}>"
