@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from litertlm import Chat, Client
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -37,6 +39,23 @@ def test_the_readmes_programs_run(program: str) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("name", ["chat.md", "events.md"])
+def test_the_blocks_of_a_page_run_one_after_the_other(
+    name: str, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the names that the blocks before them made; ``client`` is an open one."""
+    monkeypatch.chdir(ROOT)
+    names: dict[str, object] = {"__name__": "page"}
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / name).read_text(encoding="utf-8"), re.DOTALL)
+    for block in blocks:
+        names["client"] = client
+        exec(compile(block, name, "exec"), names)
+    for made in names.values():
+        if isinstance(made, Chat):
+            made.close()
+    assert blocks
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
