@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,12 @@ import pytest
 
 from litertlm import Chat, Client
 from litertlm.bundled import bundled_model
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is tested: a shell that runs tests in the background has it ignored, here and in children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
