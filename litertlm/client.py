@@ -19,13 +19,22 @@ from litertlm.chat.settings import Settings
 from litertlm.chat.timeline import Timeline
 from litertlm.errors import ModalityUnavailable, OptionError
 from litertlm.messages import Message, Reply, Score
-from litertlm.options import FALLBACK_SAMPLER, Backend, EncoderBackend, Sampler, check_choice
+from litertlm.options import (
+    FALLBACK_SAMPLER,
+    Backend,
+    CacheType,
+    EncoderBackend,
+    EngineChoice,
+    Sampler,
+    WeightPlace,
+    check_choice,
+)
 from litertlm.templates import Markers
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from litertlm._engine.seam import Engine, Preface
+    from litertlm._engine.seam import Engine, EngineInfo, Preface
     from litertlm.chat.portable import ChatRecord
     from litertlm.tools import ToolLike, Toolset
 
@@ -39,7 +48,9 @@ class ClientInfo:
     Attributes:
         path: The model file.
         model_type: The model's family, for example ``"gemma4"``.
-        engine: Which engine runs it.
+        engine: Which engine runs it: ``"native"`` or ``"litert"``.
+        engine_reason: Why that is not ``"native"``; None when it is.
+        media_engine: Which engine chats go on with once they hold an image or a recording.
         library: The engine library's file.
         library_version: Its version.
         backend: Where the text model runs.
@@ -57,6 +68,8 @@ class ClientInfo:
     path: str
     model_type: str
     engine: str
+    engine_reason: str | None
+    media_engine: str | None
     library: str
     library_version: str
     backend: str
@@ -85,8 +98,16 @@ class Client:
         cache_dir: Folder in which the engine keeps prepared weights, which makes the next start faster; None:
             a folder in the user's cache (``$LITERTLM_HOME/cache`` if that is set); ``"off"``: keep none.
         lib: The engine library's file; None: ``$LITERTLM_LIB``, else the installed one.
-        engine: An engine that is already there, such as :class:`litertlm.testing.FakeEngine`. No model file
-            is opened then, and no other setting may be given. The client closes it.
+        engine: ``"native"``: our own engine, for models that it fully recognises, on the CPU; ``"litert"``: the
+            official library; ``"auto"``: our own wherever it can, and :attr:`info` says why if it cannot. Chats
+            with images or recordings go on with the official library in any case. Or an engine that
+            is already there, such as :class:`litertlm.testing.FakeEngine`: no model file is opened then, and no
+            other setting may be given; the client closes it.
+        weights: How our own engine reads weights: ``"mapped"``, from the file itself, at once and shared with
+            other processes; ``"copied"``, from a copy in huge pages, which is faster to read and takes as much
+            memory as the file; ``"auto"``: copied if that leaves most of the memory free.
+        kv_cache: Precision of its KV cache: ``"float16"`` or ``"float32"``.
+        kv_cache_limit: Bytes of KV that all its chats may take together; None: no limit.
 
     Raises:
         ModelNotFoundError: There is no such file.
@@ -111,7 +132,10 @@ class Client:
         max_tokens: int | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         lib: str | os.PathLike[str] | None = None,
-        engine: Engine | None = None,
+        engine: EngineChoice | Engine = "auto",
+        weights: WeightPlace = "auto",
+        kv_cache: CacheType = "float16",
+        kv_cache_limit: int | None = None,
     ) -> None:
         settings: dict[str, Any] = {
             "model": model,
@@ -122,14 +146,17 @@ class Client:
             "max_tokens": max_tokens,
             "cache_dir": cache_dir,
             "lib": lib,
+            "weights": weights,
+            "kv_cache": kv_cache,
+            "kv_cache_limit": kv_cache_limit,
         }
         self._engine: Engine
         self._model: ModelFacts
-        if engine is None:
+        if isinstance(engine, str):
             # Imported here: reading model files is half of what litertlm consists of.
             from litertlm.loading import load_engine
 
-            self._engine, self._model = load_engine(**settings)
+            self._engine, self._model = load_engine(engine=engine, **settings)
         else:
             _require_defaults(settings)
             self._engine, self._model = engine, _model_of(engine)
@@ -143,6 +170,8 @@ class Client:
             path=model.path,
             model_type=model.model_type,
             engine=engine.engine,
+            engine_reason=engine.reason,
+            media_engine=engine.media_engine or (engine.engine if _has_encoder(engine) else None),
             library=engine.library,
             library_version=engine.library_version,
             backend=engine.backend,
@@ -378,6 +407,10 @@ def _preface(
         thinking=settings.decoding.thinking,
         chat_template=chat_template,
     )
+
+
+def _has_encoder(info: EngineInfo) -> bool:
+    return info.vision_backend is not None or info.audio_backend is not None
 
 
 def _model_of(engine: Engine) -> ModelFacts:

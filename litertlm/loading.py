@@ -13,9 +13,20 @@ from litertlm.errors import BackendUnavailable, ModalityUnavailable, OptionError
 from litertlm.folders import cache_folder
 from litertlm.modelfile import ModelDescription, open_model
 from litertlm.modelfile.control_tokens import read_control_tokens
-from litertlm.options import FALLBACK_SAMPLER, Backend, EncoderBackend, Sampler, check_choice, check_integer
+from litertlm.options import (
+    FALLBACK_SAMPLER,
+    Backend,
+    CacheType,
+    EncoderBackend,
+    EngineChoice,
+    Sampler,
+    WeightPlace,
+    check_choice,
+    check_integer,
+)
 
 if TYPE_CHECKING:
+    from litertlm._engine.choice import Encoders
     from litertlm._engine.seam import Engine
 
 __all__ = ["check_backend", "load_engine"]
@@ -35,6 +46,7 @@ def check_backend(backend: object) -> None:
 
 def load_engine(
     *,
+    engine: EngineChoice,
     model: str | os.PathLike[str] | None,
     backend: Backend,
     vision_backend: EncoderBackend,
@@ -43,30 +55,37 @@ def load_engine(
     max_tokens: int | None,
     cache_dir: str | os.PathLike[str] | None,
     lib: str | os.PathLike[str] | None,
+    weights: WeightPlace,
+    kv_cache: CacheType,
+    kv_cache_limit: int | None,
 ) -> tuple[Engine, ModelFacts]:
     """Verify the model file and load it; arguments as for :class:`Client`."""
+    check_choice("engine", engine, get_args(EngineChoice))
     check_backend(backend)
     check_choice("vision_backend", vision_backend, get_args(EncoderBackend))
     check_choice("audio_backend", audio_backend, get_args(EncoderBackend))
+    check_choice("weights", weights, get_args(WeightPlace))
+    check_choice("kv_cache", kv_cache, get_args(CacheType))
     # The engine really starts as many threads as it is told.
     check_integer("threads", threads, 1, os.cpu_count() or 1)
     check_integer("max_tokens", max_tokens, 16, 2**31 - 1)
-    with open_model(bundled_model() if model is None else model) as file:
-        description = file.description
-        backends = {
-            "vision": _encoder_backend("vision", vision_backend, backend, description),
-            "audio": _encoder_backend("audio", audio_backend, "cpu", description),
-        }
-        limits = [limit for limit in (max_tokens, description.max_context) if limit is not None]
-        # Imported here: the engine library is loaded when it is used, not when litertlm is imported.
-        from litertlm._engine.cores import available_cores
-        from litertlm._engine.lib import load_library
-        from litertlm._engine.litert import LiteRtEngine, LoadOptions
+    check_integer("kv_cache_limit", kv_cache_limit, 1, 2**63 - 1)
+    # Imported here: native code is loaded when it is used, not when litertlm is imported.
+    from litertlm._engine.choice import Encoders, Wanted, choose
+    from litertlm._engine.cores import available_cores
 
+    file = open_model(bundled_model() if model is None else model)
+    try:
+        description = file.description
+        encoders = Encoders(
+            _encoder_backend("vision", vision_backend, backend, description),
+            _encoder_backend("audio", audio_backend, "cpu", description),
+            at_once="gpu" in (vision_backend, audio_backend),
+        )
         facts = ModelFacts(
             path=description.path,
             model_type=description.model_type,
-            modalities=("text", *(MODALITY_OF[kind] for kind, where in backends.items() if where)),
+            modalities=("text", *_modalities(encoders)),
             control_tokens=read_control_tokens(file),
             sampler=_model_sampler(description),
             supports_thinking=description.supports_thinking,
@@ -74,23 +93,31 @@ def load_engine(
             chat_template=description.chat_template,
             digest=_digest(description),
         )
-        engine = LiteRtEngine(
-            load_library(lib),
-            LoadOptions(
-                path=str(Path(file.path).absolute()),
-                descriptor=file.descriptor,
+        chosen = choose(
+            file,
+            Wanted(
+                engine=engine,
                 backend=backend,
-                vision_backend=backends["vision"],
-                audio_backend=backends["audio"],
+                encoders=encoders,
                 threads=threads or available_cores(),
                 max_tokens=max_tokens,
-                max_context=min(limits, default=None),
-                cache_dir=_cache_dir(cache_dir),
                 sampler=facts.sampler,
-                image_tokens=description.max_image_tokens or 0,
+                lib=lib,
+                cache_dir=_cache_dir(cache_dir),
+                weights=weights,
+                wide_cache=kv_cache == "float32",
+                cache_limit=kv_cache_limit,
             ),
         )
-    return engine, facts
+    except BaseException:
+        file.close()
+        raise
+    return chosen, facts
+
+
+def _modalities(encoders: Encoders) -> tuple[str, ...]:
+    present = {"image": encoders.vision, "audio": encoders.audio}
+    return tuple(modality for modality, where in present.items() if where is not None)
 
 
 def _digest(description: ModelDescription) -> str:

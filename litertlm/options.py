@@ -14,18 +14,26 @@ from litertlm.errors import OptionError
 
 __all__ = [
     "Backend",
+    "CacheType",
     "EncoderBackend",
+    "EngineChoice",
     "JsonSchema",
     "Regex",
     "ResponseFormat",
     "Sampler",
     "TurnOptions",
+    "WeightPlace",
     "sampler_from",
 ]
 
 Backend: TypeAlias = Literal["cpu", "gpu"]
 EncoderBackend: TypeAlias = Literal["auto", "cpu", "gpu", "off"]
 """Where an encoder runs; ``"auto"``: on the client's backend if the model has it, else nowhere."""
+
+EngineChoice: TypeAlias = Literal["auto", "native", "litert"]
+"""Which engine runs a model; ``"auto"``: our own wherever it can."""
+WeightPlace: TypeAlias = Literal["auto", "mapped", "copied"]
+CacheType: TypeAlias = Literal["float16", "float32"]
 
 MAX_INT32 = 2**31 - 1
 MAX_SEED = MAX_INT32

@@ -36,7 +36,7 @@ class EngineInfo:
     """What really runs.
 
     Attributes:
-        engine: ``"litert"``.
+        engine: ``"native"`` or ``"litert"``.
         library: The engine library's file.
         library_version: Its version, "" when unknown.
         backend: Where the text model runs.
@@ -49,6 +49,8 @@ class EngineInfo:
             was said again.
         options: The names of the :class:`~litertlm.options.TurnOptions` that it honours; the chat refuses the
             others.
+        media_engine: Which engine takes conversations that hold images or recordings, when it is another one.
+        reason: Why it is not our own engine, None when it is.
     """
 
     engine: str
@@ -62,6 +64,8 @@ class EngineInfo:
     cache_dir: str | None
     keeps_cache: bool
     options: frozenset[str]
+    media_engine: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,11 @@ class Mark(Protocol):
 
 class Conversation(Protocol):
     """A KV cache and what was said in it."""
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """Everything that was said, the preface's messages first."""
+        ...
 
     @property
     def token_count(self) -> int:

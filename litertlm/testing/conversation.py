@@ -61,6 +61,11 @@ class FakeConversation(Stage):
         self.number = machine.register(weakref.ref(self))
 
     @property
+    def messages(self) -> tuple[Message, ...]:
+        """Everything that was said, the preface's messages first."""
+        return (*self._preface.messages, *self._state.said)
+
+    @property
     def token_count(self) -> int:
         """Tokens of the conversation, as of the last turn that ended well."""
         return self._state.token_count

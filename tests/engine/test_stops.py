@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from litertlm import Sampler
-from litertlm._engine.litert.stops import StopFilter
+from litertlm._engine.stops import StopFilter
 from litertlm._engine.seam import Engine
 from litertlm.options import Regex, TurnOptions
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import warnings
 import weakref
 from typing import TYPE_CHECKING
 
+from litertlm._engine.call_numbers import first_free_number
 from litertlm._engine.handle import Handle
 from litertlm._engine.lib import check, lib, native_text, new_error
 from litertlm._engine.litert import wire
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from litertlm._engine.litert.engine import LiteRtEngine
 
 __all__ = ["LiteRtConversation"]
-
-_CALL_ID = re.compile(r"call_(\d{1,15})")
 
 
 class LiteRtMark:
@@ -62,7 +60,7 @@ class LiteRtConversation:
         # so that a mark can tell whether it is the state that it was.
         self._said: tuple[Message, ...] = at.said if at else ()
         self._token_count = at.token_count if at else 0
-        self._call_numbers = itertools.count(_first_free_number(self.messages))
+        self._call_numbers = itertools.count(first_free_number(self.messages))
         # The native conversation, and what it was made for; None: there is none now.
         self.handle: Handle | None = None
         self._shape: Shape | None = None
@@ -228,9 +226,3 @@ class LiteRtConversation:
         return len(self.engine.tokenize(rendered)) + sum(
             most_tokens(medium, image_tokens) - 1 for medium in media
         )
-
-
-def _first_free_number(messages: tuple[Message, ...]) -> int:
-    """The first number of a call's id that no call among ``messages`` has."""
-    ids = [_CALL_ID.fullmatch(call.id) for message in messages for call in message.tool_calls]
-    return 1 + max((int(found[1]) for found in ids if found), default=0)

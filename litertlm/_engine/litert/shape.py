@@ -9,11 +9,12 @@ from typing import Any
 
 from litertlm._engine.lib import ffi, native_text
 from litertlm._engine.litert import wire
+from litertlm._engine.samplers import effective_sampler
 from litertlm._engine.seam import Preface
 from litertlm.messages import Message
 from litertlm.options import Sampler, TurnOptions
 
-__all__ = ["Shape", "effective_sampler", "native_sampler"]
+__all__ = ["Shape", "native_sampler"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +79,6 @@ class Shape:
             "constrained": self.constrained,
         }
         yield ffi.new("ltlm_conversation_options *", values)
-
-
-def effective_sampler(*asked: Sampler) -> Sampler:
-    """Each field from the first that sets it, the last setting all; all greedy ones are equal."""
-
-    def first(name: str) -> Any:
-        return next(value for sampler in asked if (value := getattr(sampler, name)) is not None)
-
-    if first("temperature") == 0 or first("top_k") == 1:
-        # Greedy is top-k 1: at temperature 0 the engine would divide by it.
-        return Sampler(temperature=1.0, top_k=1, top_p=1.0, seed=0)
-    return Sampler(first("temperature"), first("top_k"), first("top_p"), first("seed"))
 
 
 def native_sampler(sampler: Sampler) -> dict[str, Any]:

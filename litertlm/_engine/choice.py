@@ -1,0 +1,181 @@
+"""Which engine runs a model, and what it is loaded with."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from litertlm._engine.memory import free_memory
+from litertlm._engine.seam import Engine
+from litertlm.errors import OptionError
+from litertlm.modelfile import ModelFile
+from litertlm.options import Backend, EngineChoice, Sampler, WeightPlace
+
+if TYPE_CHECKING:
+    from litertlm._engine.native.plan import Plan
+
+__all__ = ["Encoders", "Wanted", "choose"]
+
+# Weights are copied into huge pages if the copy takes no more than this share of the free memory, and the file is too
+# large for the CPU's caches.
+SHARE = 0.25
+SMALL = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Encoders:
+    """Where images and sound are encoded.
+
+    Attributes:
+        vision: ``"cpu"`` or ``"gpu"``; None: nowhere.
+        audio: Likewise.
+        at_once: Whether what cannot be used must be told when the model is loaded, not when it is needed.
+    """
+
+    vision: str | None
+    audio: str | None
+    at_once: bool
+
+    @property
+    def any(self) -> bool:
+        """Whether there is one."""
+        return self.vision is not None or self.audio is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for, checked.
+
+    Attributes:
+        engine: Which one.
+        backend: Where the text model runs.
+        encoders: Where images and sound are encoded.
+        threads: CPU threads, >= 1.
+        max_tokens: Context length wanted; None: the model's.
+        sampler: The model's own sampler defaults, every field set.
+        lib: The official library's file, if one was named.
+        cache_dir: Folder for the official library's weight caches; None: none are kept.
+        weights: How our own engine reads weights.
+        wide_cache: Whether its KV cache is float32.
+        cache_limit: Bytes of KV of all chats; None: no limit.
+    """
+
+    engine: EngineChoice
+    backend: Backend
+    encoders: Encoders
+    threads: int
+    max_tokens: int | None
+    sampler: Sampler
+    lib: str | os.PathLike[str] | None
+    cache_dir: str | None
+    weights: WeightPlace
+    wide_cache: bool
+    cache_limit: int | None
+
+
+def choose(file: ModelFile, wanted: Wanted) -> Engine:
+    """Load the model on the engine that was asked for, or on the best one.
+
+    Args:
+        file: The verified model; it must stay open as long as the engine does, which refers to it.
+        wanted: What was asked for.
+
+    Raises:
+        OptionError: Our own engine was asked for, and it cannot run this model; the error says why.
+        LiteRTLMError: The model cannot be loaded.
+    """
+    plan = _planned(file, wanted)
+    if isinstance(plan, str):
+        if wanted.engine == "native":
+            raise OptionError(
+                f"engine='native' cannot run this: {plan}", hint="engine='auto' uses the official library then."
+            )
+        return _litert(file, wanted, reason=plan)
+    text = _native(file, plan, wanted)
+    encoders = wanted.encoders
+    if not encoders.any:
+        return text
+    from litertlm._engine.paired import PairedEngine
+
+    pair = PairedEngine(
+        text,
+        lambda: _litert(file, wanted, reason="the chat holds images or recordings"),
+        vision_backend=encoders.vision,
+        audio_backend=encoders.audio,
+        media_engine="litert",
+    )
+    if encoders.at_once:
+        try:
+            _ = pair.media
+        except BaseException:
+            pair.close()
+            raise
+    return pair
+
+
+def _planned(file: ModelFile, wanted: Wanted) -> Plan | str:
+    """What our own engine would compute, or why it cannot."""
+    if wanted.engine == "litert":
+        return "engine='litert' was asked for"
+    if wanted.backend != "cpu":
+        return f"backend={wanted.backend!r} was asked for, and it runs on the CPU only"
+    if wanted.lib is not None and wanted.engine == "auto":
+        return "lib= names an engine library"
+    from litertlm._engine.native.plan import NotRecognised, plan
+
+    try:
+        return plan(file)
+    except NotRecognised as refusal:
+        return str(refusal)
+
+
+def _native(file: ModelFile, plan: Plan, wanted: Wanted) -> Engine:
+    from litertlm._engine.native import NativeEngine, NativeOptions
+    from litertlm._engine.native.text import TextProcessor
+
+    limits = [wanted.max_tokens, file.description.max_context, plan.max_context]
+    options = NativeOptions(
+        threads=wanted.threads,
+        max_context=min(limit for limit in limits if limit is not None),
+        sampler=wanted.sampler,
+        kernels=os.environ.get("LITERTLM_KERNELS") or None,
+        copy_weights=_copies(file, wanted.weights),
+        wide_cache=wanted.wide_cache,
+        cache_limit=wanted.cache_limit,
+    )
+    return NativeEngine(file, plan, TextProcessor(file), options)
+
+
+def _copies(file: ModelFile, asked: WeightPlace) -> bool:
+    """Whether weights are copied: when asked to, or when the copy leaves enough memory free."""
+    if asked != "auto":
+        return asked == "copied"
+    free = free_memory()
+    return free is not None and SMALL <= file.size <= free * SHARE
+
+
+def _litert(file: ModelFile, wanted: Wanted, *, reason: str) -> Engine:
+    from litertlm._engine.lib import load_library
+    from litertlm._engine.litert import LiteRtEngine, LoadOptions
+
+    limits = [limit for limit in (wanted.max_tokens, file.description.max_context) if limit is not None]
+    engine = LiteRtEngine(
+        load_library(wanted.lib),
+        LoadOptions(
+            path=str(Path(file.path).absolute()),
+            descriptor=file.descriptor,
+            backend=wanted.backend,
+            vision_backend=wanted.encoders.vision,
+            audio_backend=wanted.encoders.audio,
+            threads=wanted.threads,
+            max_tokens=wanted.max_tokens,
+            max_context=min(limits, default=None),
+            cache_dir=wanted.cache_dir,
+            sampler=wanted.sampler,
+            image_tokens=file.description.max_image_tokens or 0,
+        ),
+    )
+    engine.info = replace(engine.info, reason=reason)
+    return engine

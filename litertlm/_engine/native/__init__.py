@@ -1,0 +1,18 @@
+"""Our own engine for the CPU: unmodified model files, a KV cache in pages, all chats in one pass.
+
+::
+
+    text/             messages <-> token ids
+    plan/             the model's decode graph -> a plan of what is computed
+    compiled.py       a plan, as the C engine takes it
+    pool.py           the threads that compute, one pool for the process
+    engine.py         a loaded model
+    conversation.py   what was said, and the KV of it
+    generation.py     tokens of one reply as they come
+    turn.py           a turn of a conversation, and a continued text
+    scoring.py        how likely a text is
+"""
+
+from litertlm._engine.native.engine import NativeEngine, NativeOptions
+
+__all__ = ["NativeEngine", "NativeOptions"]

@@ -1,0 +1,172 @@
+"""A model on our own engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from litertlm._engine.handle import Handle
+from litertlm._engine.lib import check, ffi, lib, new_error, python_text
+from litertlm._engine.native.compiled import native_plan
+from litertlm._engine.native.conversation import NativeConversation
+from litertlm._engine.native.plan import Plan
+from litertlm._engine.native.pool import shared_pool
+from litertlm._engine.native.scoring import score
+from litertlm._engine.native.settings import HONOURED
+from litertlm._engine.native.text import TextProcessor
+from litertlm._engine.native.transcript import Passage, Transcript
+from litertlm._engine.native.turn import CompletionTurn
+from litertlm._engine.samplers import effective_sampler
+from litertlm._engine.seam import EngineInfo, Preface
+from litertlm.errors import MessageError
+from litertlm.messages import Score
+from litertlm.modelfile import ModelFile
+from litertlm.options import Sampler, TurnOptions
+
+__all__ = ["NativeEngine", "NativeOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class NativeOptions:
+    """What a model is loaded with, everything decided.
+
+    Attributes:
+        threads: Of the pool, >= 1.
+        max_context: In tokens; at most what the model's graph allows.
+        sampler: The model's own sampler defaults, every field set.
+        kernels: Name of an instruction set's kernels; None: the best for this CPU.
+        copy_weights: Whether weights are copied into huge pages, instead of being read from the mapped file.
+        wide_cache: Whether the KV cache is float32 instead of float16.
+        cache_limit: Bytes of KV for all chats; None: no limit.
+    """
+
+    threads: int
+    max_context: int
+    sampler: Sampler
+    kernels: str | None = None
+    copy_weights: bool = False
+    wide_cache: bool = False
+    cache_limit: int | None = None
+
+
+class NativeEngine:
+    """Implements :class:`litertlm._engine.seam.Engine`.
+
+    Args:
+        file: The verified model file; it may be closed afterwards.
+        plan: What it computes.
+        text: Its tokenizer, templates and parsers.
+        options: Everything decided.
+
+    Raises:
+        ModelFileError: The file does not hold what the plan says.
+        EngineError: There is not enough memory, or this CPU lacks the kernels.
+    """
+
+    def __init__(self, file: ModelFile, plan: Plan, text: TextProcessor, options: NativeOptions) -> None:
+        self.text = text
+        self.max_context = options.max_context
+        self.vocabulary = plan.vocabulary
+        self.stop_tokens = tuple(ids[0] for ids in text.stop_tokens if len(ids) == 1)
+        self._sampler = options.sampler
+        self._pool = shared_pool(options.threads)
+        self.handle = Handle("client", "ltlm_model", _dispose_model, self._pool)
+        self._load(file, plan, options)
+        self.info = EngineInfo(
+            engine="native",
+            library=f"litertlm ({self._kernels()})",
+            library_version="",
+            backend="cpu",
+            vision_backend=None,
+            audio_backend=None,
+            threads=options.threads,
+            max_context=options.max_context,
+            cache_dir=None,
+            keeps_cache=True,
+            options=HONOURED,
+        )
+
+    def open(self, preface: Preface) -> NativeConversation:
+        """A new conversation; nothing is prefilled before its first turn."""
+        return NativeConversation(self, preface)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of ``text``, no start token added."""
+        _ = self.handle.pointer  # raises if it is closed
+        return self.text.encode(text)
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """Text of token ids; unknown ids give nothing, incomplete characters U+FFFD."""
+        _ = self.handle.pointer
+        return self.text.decode(ids)
+
+    def complete(self, prompt: str, options: TurnOptions) -> CompletionTurn:
+        """Continue a text, without a chat template."""
+        if not isinstance(prompt, str) or not prompt:
+            raise MessageError("The prompt is no text, or empty")
+        transcript = Transcript((Passage("", self.text.start_tokens), Passage(prompt, tuple(self.tokenize(prompt)))))
+        return CompletionTurn(self, transcript, options, self.sampler_of(options.sampler))
+
+    def score(self, prompt: str, text: str) -> Score:
+        """How likely ``text`` is to follow ``prompt``."""
+        return score(self, prompt, text)
+
+    def close(self) -> None:
+        """Cancel what runs, close the conversations, free the model. Idempotent."""
+        self.handle.close()
+
+    # ---- for its conversations and turns ----
+
+    def sampler_of(self, *asked: Sampler) -> Sampler:
+        """Each field from the first that sets it, or the model's."""
+        return effective_sampler(*asked, self._sampler)
+
+    def sequence_handle(self) -> Handle:
+        """A place for a sequence, still empty."""
+        return Handle("chat", "ltlm_sequence", _dispose_sequence, self.handle, warns=False)
+
+    def new_sequence(self) -> Handle:
+        """An empty sequence."""
+        sequence, error = self.sequence_handle(), new_error()
+        with self.handle.using() as model:
+            check(lib.ltlm_sequence_create(model, sequence.cell, error), error)
+        return sequence
+
+    def _load(self, file: ModelFile, plan: Plan, options: NativeOptions) -> None:
+        error = new_error()
+        kernels = ffi.new("char[]", options.kernels.encode()) if options.kernels else ffi.NULL
+        descriptor = file.descriptor()
+        try:
+            settings = ffi.new(
+                "ltlm_model_options *",
+                {
+                    "fd": descriptor,
+                    "file_size": file.size,
+                    "kernels": kernels,
+                    "copy_weights": options.copy_weights,
+                    "wide_cache": options.wide_cache,
+                    "cache_limit": options.cache_limit or 0,
+                },
+            )
+            with native_plan(plan) as native, self._pool.using() as pool:
+                check(lib.ltlm_model_create(pool, native, settings, self.handle.cell, error), error)
+        finally:
+            os.close(descriptor)
+
+    def _kernels(self) -> str:
+        facts = ffi.new("ltlm_model_facts *")
+        with self.handle.using() as model:
+            lib.ltlm_model_describe(model, facts)
+        return python_text(facts.kernels)
+
+
+def _dispose_model(cell: Any) -> None:
+    error = new_error()
+    check(lib.ltlm_model_dispose(cell, error), error)
+
+
+def _dispose_sequence(cell: Any) -> None:
+    error = new_error()
+    check(lib.ltlm_sequence_dispose(cell, error), error)

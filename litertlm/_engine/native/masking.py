@@ -1,0 +1,37 @@
+"""Which tokens may come next in a reply that has to have a form."""
+
+from __future__ import annotations
+
+from litertlm._engine.native.text import TextProcessor
+from litertlm._engine.native.text.constraint import Constraint
+from litertlm.options import TurnOptions
+
+__all__ = ["Masking"]
+
+
+class Masking:
+    """Hands masks to a generation, and follows what it chooses.
+
+    Args:
+        constraint: Of the reply.
+        vocabulary: Ids of the model's logits are below it; the tokenizer may know fewer.
+    """
+
+    def __init__(self, constraint: Constraint, vocabulary: int) -> None:
+        self._constraint = constraint
+        self._bytes = (vocabulary + 31) // 32 * 4
+
+    @classmethod
+    def of(cls, text: TextProcessor, options: TurnOptions, vocabulary: int) -> Masking | None:
+        """What a turn with these options needs; None: any token may come at any time."""
+        if options.response_format is None:
+            return None
+        return cls(text.constraint(options.response_format), vocabulary)
+
+    def mask(self) -> bytes:
+        """Bit ``t % 8`` of byte ``t // 8`` for each token that may come next, in whole 32-bit words."""
+        return self._constraint.mask()[: self._bytes].ljust(self._bytes, b"\0")
+
+    def accept(self, token: int) -> None:
+        """This one was chosen."""
+        self._constraint.accept(token)

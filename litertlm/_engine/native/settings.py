@@ -1,0 +1,88 @@
+"""How tokens are chosen, as the C engine takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from litertlm._engine.lib import ffi
+from litertlm.options import Sampler, TurnOptions
+
+__all__ = ["COMPLETION", "HONOURED", "Decoding"]
+
+HONOURED = frozenset(
+    {
+        "max_output_tokens",
+        "timeout",
+        "sampler",
+        "repetition_penalty",
+        "presence_penalty",
+        "frequency_penalty",
+        "no_repeat_ngram",
+        "suppressed_tokens",
+        "thinking",
+        "thinking_budget",
+        "response_format",
+        "stop",
+        "tools",
+    }
+)
+"""Names of the options of a turn that this engine honours."""
+
+COMPLETION = HONOURED - {"thinking", "thinking_budget", "response_format", "tools"}
+"""What a continued text honours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """Settings of one generation, every one decided.
+
+    Attributes:
+        max_tokens: 0: prefill only; None: until a stop token or the end of the context.
+        sampler: Every field set.
+        options: Of the turn; penalties and suppressed tokens are taken from it.
+        stop_tokens: Ids that end it.
+        suppressed: Ids that are never chosen, beside those of the options.
+        masked: Whether each token waits for a mask.
+        score_from: Deliver the prompt's own tokens from this index on, scored; 0: do not.
+    """
+
+    max_tokens: int | None
+    sampler: Sampler
+    options: TurnOptions = TurnOptions()
+    stop_tokens: tuple[int, ...] = ()
+    suppressed: tuple[int, ...] = ()
+    masked: bool = False
+    score_from: int = 0
+
+    @contextmanager
+    def native(self) -> Iterator[Any]:
+        """The C struct; what it points to lives as long as the block."""
+        options, sampler = self.options, self.sampler
+        suppressed = (*options.suppressed_tokens, *self.suppressed)
+        stops, never = ffi.new("int32_t[]", self.stop_tokens), ffi.new("int32_t[]", suppressed)
+        yield ffi.new(
+            "ltlm_generation_options *",
+            {
+                "max_tokens": -1 if self.max_tokens is None else self.max_tokens,
+                "stop_tokens": stops,
+                "stop_count": len(self.stop_tokens),
+                "temperature": sampler.temperature,
+                "top_k": sampler.top_k,
+                # Nothing is likelier than the likeliest token: top_p 0 takes that.
+                "top_p": sampler.top_p or 1e-9,
+                "min_p": 0.0,
+                "seed": sampler.seed,
+                "repetition_penalty": options.repetition_penalty or 1.0,
+                "presence_penalty": options.presence_penalty or 0.0,
+                "frequency_penalty": options.frequency_penalty or 0.0,
+                "no_repeat_ngram": options.no_repeat_ngram or 0,
+                "suppressed": never,
+                "suppressed_count": len(suppressed),
+                "log_probabilities": self.score_from > 0,
+                "masked": self.masked,
+                "score_from": self.score_from,
+            },
+        )
