@@ -69,8 +69,8 @@ class Markers:
         match part:
             case Text(text):
                 return Text(self.neutralise(text))
-            case ToolCall(id, name, arguments):
-                return ToolCall(id, self.neutralise(name), self._value(arguments))
+            case ToolCall(id, name, arguments, error):
+                return ToolCall(id, self.neutralise(name), self._value(arguments), error)
             case ToolResult(call_id, name, result):
                 return ToolResult(call_id, self.neutralise(name), self._value(result))
             case _:

@@ -96,6 +96,9 @@ def plan_calls(calls: Sequence[ToolCall], toolset: Toolset, repeats: Repeats) ->
 
 
 def _plan(index: int, call: ToolCall, toolset: Toolset) -> Plan:
+    if call.error is not None:
+        refusal = f"This call cannot be read: {call.error}. Write it again."
+        return Plan(index, call, (str(call.name), call.error), refusal=refusal)
     tool = toolset.get(call.name) if isinstance(call.name, str) else None
     if tool is None or tool.handler is None:
         key = (str(call.name), _canonical(call.arguments))

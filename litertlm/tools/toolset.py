@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -48,10 +48,14 @@ class Toolset:
         """The tool of that name."""
         return self._tools.get(name)
 
-    def can_run(self, calls: Iterable[ToolCall]) -> bool:
-        """Whether every call names a tool with a handler; False for no calls."""
-        tools = [self._tools.get(call.name) for call in calls]
-        return bool(tools) and all(tool is not None and tool.handler is not None for tool in tools)
+    def can_run(self, calls: Sequence[ToolCall]) -> bool:
+        """Whether every call names a tool with a handler, or cannot be read; False for no calls."""
+        named = [call.name for call in calls if call.error is None]
+        if not named:
+            # What cannot be read is told to the model, unless the application answers all calls itself.
+            return bool(calls) and any(tool.handler is not None for tool in self._tools.values())
+        tools = [self._tools.get(name) for name in named]
+        return all(tool is not None and tool.handler is not None for tool in tools)
 
     def clean(self, calls: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
         """The calls with their arguments in plain form, for an application that runs them itself.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from litertlm._engine.native.generation import Generation
 from litertlm._engine.native.masking import Masking
 from litertlm._engine.native.settings import COMPLETION, Decoding
-from litertlm._engine.native.text import Called, Malformed, Piece, Said, Thought
+from litertlm._engine.native.text import Called, Piece, Said, Thought
 from litertlm._engine.native.transcript import Passage, Transcript
 from litertlm._engine.seam import Delta, TurnEnd
 from litertlm._engine.stops import StopFilter
@@ -20,7 +20,6 @@ from litertlm.errors import (
     ContextOverflow,
     LiteRTLMError,
     OptionError,
-    ToolCallSyntaxError,
 )
 from litertlm.messages import Message, Text, Timings, ToolCall
 from litertlm.options import Sampler, TurnOptions
@@ -262,7 +261,6 @@ class ChatTurn(NativeTurn):
         self._message = message
         self._parser = conversation.engine.text.parser(tools=tools)
         self._calls: list[ToolCall] = []
-        self._malformed: Malformed | None = None
 
     def _sequence(self) -> Handle:
         return self._conversation.sequence
@@ -287,23 +285,14 @@ class ChatTurn(NativeTurn):
         if isinstance(piece, Called):
             call = ToolCall(self._conversation.new_call_id(), piece.name, piece.arguments)
             return Delta(tool_calls=(call,))
-        self._malformed = piece
-        return Delta()
+        name = piece.name or "unknown"
+        error = f"{piece.reason}: {piece.text}"
+        return Delta(tool_calls=(ToolCall(self._conversation.new_call_id(), name, error=error),))
 
     def _until_stop(self, delta: Delta) -> list[Delta]:
         shown = super()._until_stop(delta)
         self._calls += [call for part in shown for call in part.tool_calls]
         return shown
-
-    def _error(self, generation: Generation) -> LiteRTLMError | None:
-        error = super()._error(generation)
-        if error is None and self._malformed is not None and not self._stops.hit:
-            malformed = self._malformed
-            return ToolCallSyntaxError(
-                f"The model wrote a tool call that cannot be read ({malformed.reason}): {malformed.text}",
-                malformed.text,
-            )
-        return error
 
     def _keep(self, reply: Passage | None) -> None:
         text = "".join(self._shown)

@@ -355,8 +355,15 @@ _KINDS = {
             "id": check_text(part.id, join(place, "id")),
             "name": check_text(part.name, join(place, "name")),
             "arguments": _mapping(part.arguments, join(place, "arguments")),
+            **({} if part.error is None else {"error": check_text(part.error, join(place, "error"))}),
         },
-        lambda at, fetch: ToolCall(at["id"].text(), at["name"].text(), at["arguments"].mapping()),
+        lambda at, fetch: ToolCall(
+            at["id"].text(),
+            at["name"].text(),
+            at["arguments"].mapping(),
+            at["error"].text() if "error" in at else None,
+        ),
+        optional=("error",),
     ),
     "tool_result": _Kind(
         ToolResult,
