@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 """Our own engine for the CPU: unmodified model files, a KV cache in pages, all chats in one pass.
 
 ::
@@ -16,3 +17,6 @@
 from litertlm._engine.native.engine import NativeEngine, NativeOptions
 
 __all__ = ["NativeEngine", "NativeOptions"]
+=======
+"""Our own engine for the CPU."""
+>>>>>>> planner
