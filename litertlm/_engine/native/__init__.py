@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 """Our own engine for the CPU: unmodified model files, a KV cache in pages, all chats in one pass.
 
 ::
@@ -17,6 +16,3 @@
 from litertlm._engine.native.engine import NativeEngine, NativeOptions
 
 __all__ = ["NativeEngine", "NativeOptions"]
-=======
-"""Our own engine for the CPU."""
->>>>>>> planner
