@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 
-from litertlm._engine.native.text.channels import ReplyParser
-from litertlm._engine.native.text.constraint import Constraint
-from litertlm._engine.native.text.tokenizer import Detokenizer
+from litertlm._engine.native.text.affixes import render_affixes
+from litertlm._engine.native.text.channels import ReplyParser, open_channel
+from litertlm._engine.native.text.constraint import Constraint, ConstraintCompiler, Lark
+from litertlm._engine.native.text.prompt import message_values, tool_values
+from litertlm._engine.native.text.template import compiled
+from litertlm._engine.native.text.tokenizer import Detokenizer, read_tokenizer
+from litertlm._engine.native.text.toolcalls import fences_of, writing_of
 from litertlm._engine.seam import ToolSpec
 from litertlm.messages import Message
-from litertlm.modelfile import ModelFile
+from litertlm.modelfile import ModelFile, Token
+from litertlm.modelfile.text_format import read_text_format
 from litertlm.options import ResponseFormat
 
 __all__ = ["TextProcessor"]
@@ -21,21 +27,29 @@ class TextProcessor:
     Args:
         file: An open model file; it may be closed afterwards.
 
+    Raises:
+        ModelFileError: Its tokenizer, or its way of calling tools, is not known here.
+
     Attributes:
         start_tokens: Ids before every conversation; empty for none. ``render`` and ``encode`` do not add them.
         stop_tokens: Sequences of ids that end a reply, most of them of one id.
         suppressed_tokens: Ids that are never chosen.
-        vocabulary_size: Ids of the tokenizer are below it; the model's logits may be longer.
+        vocabulary_size: Ids of the tokenizer are below it; the model may have more logits.
 
     Threads: any; what its methods return is for one thread at a time.
     """
 
-    start_tokens: tuple[int, ...]
-    stop_tokens: tuple[tuple[int, ...], ...]
-    suppressed_tokens: tuple[int, ...]
-    vocabulary_size: int
-
-    def __init__(self, file: ModelFile) -> None: ...
+    def __init__(self, file: ModelFile) -> None:
+        self._format = text = read_text_format(file)
+        self._tokenizer = read_tokenizer(text.tokenizer_kind, text.tokenizer)
+        self._fences = fences_of(text.model_type, text.settings)
+        self._writing = writing_of(text.model_type, text.settings)
+        self.start_tokens = self._ids(text.start_token)
+        self.stop_tokens = tuple(ids for token in text.stop_tokens if (ids := self._ids(token)))
+        self.suppressed_tokens = text.suppressed_tokens
+        self.vocabulary_size = self._tokenizer.size
+        self._compilers: dict[int, ConstraintCompiler] = {}
+        self._lock = threading.Lock()
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, no start token added; control tokens are recognised.
@@ -43,15 +57,15 @@ class TextProcessor:
         Raises:
             MessageError: It is not valid Unicode.
         """
-        ...
+        return self._tokenizer.encode(text)
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Iterable[int]) -> str:
         """Text of ids, that of control tokens included; unknown ids give nothing."""
-        ...
+        return self.detokenizer().decode(ids)
 
     def detokenizer(self) -> Detokenizer:
         """For ids that come one after the other: ``feed(id) -> str``, ``flush() -> str``."""
-        ...
+        return Detokenizer(self._tokenizer)
 
     def render(
         self,
@@ -72,23 +86,50 @@ class TextProcessor:
             chat_template: Jinja text instead of the model's own; None: the model's.
 
         Raises:
-            TemplateError: The template is no template, fails, or writes too much.
+            TemplateError: The template is no template, fails, or does not come to an end.
             MessageError: A value in the messages cannot be expressed as JSON.
         """
-        ...
+        said = message_values(messages, self._writing)
+        template = self._format.chat_template if chat_template is None else chat_template
+        if not template and self._format.affixes and chat_template is None:
+            return render_affixes(self._format.affixes, said, add_generation_prompt)
+        values = {"messages": said, "add_generation_prompt": add_generation_prompt}
+        if tools:
+            values["tools"] = tool_values(tools, self._writing)
+        if thinking is not None:
+            values["enable_thinking"] = thinking
+        return compiled(template).render(values)
 
-    def parser(self, *, tools: bool) -> ReplyParser:
-        """For text of a reply as it comes: ``feed(text) -> list[Piece]``, ``finish() -> list[Piece]``.
+    def parser(self, *, tools: bool, prompt: str = "") -> ReplyParser:
+        """For the text of a reply as it comes: ``feed(text) -> list[Piece]``, ``finish() -> list[Piece]``.
 
         Args:
             tools: Whether tools were declared; otherwise tool calls are text.
+            prompt: What the reply follows; if it ends inside a channel, so does the reply begin.
         """
-        ...
+        channels = self._format.channels
+        return ReplyParser(channels, self._fences if tools else None, open_channel(prompt, channels))
 
-    def constraint(self, response_format: ResponseFormat) -> Constraint:
+    def constraint(
+        self, response_format: ResponseFormat | Lark, *, vocabulary_size: int | None = None
+    ) -> Constraint:
         """What tokens may come next in one reply: ``mask() -> bytes``, ``accept(id)``, ``is_finished``.
 
+        Args:
+            response_format: What the reply must look like.
+            vocabulary_size: How many logits the model has; None: as many as the tokenizer has ids.
+
         Raises:
-            OptionError: The format is no regular expression or schema, or too large.
+            OptionError: The format is not understood, or too large.
         """
-        ...
+        size = max(vocabulary_size or 0, self.vocabulary_size)
+        with self._lock:
+            if size not in self._compilers:
+                ends = [ids[0] for ids in self.stop_tokens if len(ids) == 1]
+                self._compilers[size] = ConstraintCompiler(self._tokenizer, ends, size)
+        return self._compilers[size].compile(response_format)
+
+    def _ids(self, token: Token | None) -> tuple[int, ...]:
+        if token is None:
+            return ()
+        return tuple(self._tokenizer.encode(token)) if isinstance(token, str) else token

@@ -1,0 +1,139 @@
+"""Replies in a given form: which tokens may come next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from litertlm.errors import EngineError, OptionError
+from litertlm.options import JsonSchema, Regex, ResponseFormat
+
+if TYPE_CHECKING:
+    import llguidance
+
+    from litertlm._engine.native.text.tokenizer import Tokenizer
+
+__all__ = ["Constraint", "ConstraintCompiler", "Lark"]
+
+_MOST_TEXT = 1 << 20
+"""Length of a grammar in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lark:
+    """A reply must match this grammar, in llguidance's variant of Lark."""
+
+    grammar: str
+
+
+class ConstraintCompiler:
+    """Makes constraints for one model; what they share is made with the first.
+
+    Args:
+        tokenizer: The model's.
+        end_tokens: Ids that end a reply, at least one.
+        vocabulary_size: How many logits there are, at least ``tokenizer.size``.
+
+    Threads: any.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, end_tokens: Sequence[int], vocabulary_size: int) -> None:
+        import llguidance
+
+        vocabulary = _Vocabulary(tokenizer, end_tokens)
+        self._vocabulary = llguidance.LLTokenizer(
+            llguidance.TokenizerWrapper(vocabulary), n_vocab=vocabulary_size, eos_token=list(end_tokens)
+        )
+
+    def compile(self, response_format: ResponseFormat | Lark) -> Constraint:
+        """The constraint of one reply.
+
+        Raises:
+            OptionError: The format is not understood, or too large.
+        """
+        import llguidance
+
+        grammar = _grammar(response_format)
+        if len(grammar) > _MOST_TEXT:
+            raise OptionError(f"response_format is longer than {_MOST_TEXT} characters")
+        matcher = llguidance.LLMatcher(self._vocabulary, grammar, log_level=0)
+        if matcher.is_error():
+            raise _refused(matcher)
+        return Constraint(matcher)
+
+
+class Constraint:
+    """The state of one reply; for one thread at a time."""
+
+    def __init__(self, matcher: llguidance.LLMatcher) -> None:
+        self._matcher = matcher
+
+    def mask(self) -> bytes:
+        """Which tokens may come next: token ``t`` is bit ``t % 8`` of byte ``t // 8``, 1 for yes.
+
+        As long as the vocabulary, rounded up to 32 bits. The tokens that end a reply are among them where it may
+        end, and are the only ones when it must.
+
+        Raises:
+            OptionError: The format takes more work than is allowed.
+        """
+        mask = self._matcher.compute_bitmask()
+        if self._matcher.is_error():
+            raise _refused(self._matcher)
+        return mask
+
+    def accept(self, token: int) -> None:
+        """A token was chosen.
+
+        Raises:
+            EngineError: It was not among those that may come next.
+        """
+        if not self._matcher.consume_token(token):
+            raise EngineError(f"Token {token} does not fit response_format: {self._matcher.get_error()}")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing but the end may come."""
+        return self._matcher.is_stopped()
+
+    @property
+    def is_satisfied(self) -> bool:
+        """Whether the reply may end here."""
+        return self._matcher.is_accepting()
+
+
+class _Vocabulary:
+    """What llguidance needs to know of a tokenizer."""
+
+    def __init__(self, tokenizer: Tokenizer, end_tokens: Sequence[int]) -> None:
+        self._tokenizer = tokenizer
+        self.tokens = [tokenizer.token_bytes(token) for token in range(tokenizer.size)]
+        self.special_token_ids = sorted(tokenizer.special_ids | set(end_tokens))
+        self.eos_token_id = end_tokens[0]
+        self.bos_token_id = None
+
+    def __call__(self, text: str | bytes) -> list[int]:
+        return self._tokenizer.encode(text.decode() if isinstance(text, bytes) else text)
+
+
+def _grammar(response_format: ResponseFormat | Lark) -> str:
+    import llguidance
+
+    match response_format:
+        case Regex(pattern):
+            return llguidance.LLMatcher.grammar_from_regex(pattern)
+        case Lark(grammar):
+            return llguidance.LLMatcher.grammar_from_lark(grammar)
+        case JsonSchema(schema):
+            try:
+                text = json.dumps(dict(schema), ensure_ascii=False, allow_nan=False)
+                return llguidance.LLMatcher.grammar_from_json_schema(text)
+            except (TypeError, ValueError, RecursionError) as error:
+                raise OptionError(f"The schema of response_format is no JSON: {error}") from None
+
+
+def _refused(matcher: llguidance.LLMatcher) -> OptionError:
+    reason = matcher.get_error().strip().splitlines()
+    return OptionError(f"The engine cannot work with this response_format: {reason[0] if reason else '?'}")

@@ -1,0 +1,247 @@
+"""A Jinja environment for templates that come with a model, from whoever made it.
+
+Jinja's own sandbox keeps a template from reaching anything but its values. This one also bounds what it may
+compute, as templates can neither be interrupted nor trusted to end soon, and makes its values behave and look as
+in the official engine's template library (minijinja).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Any, NoReturn
+
+from jinja2 import TemplateRuntimeError, nodes, pass_context
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.runtime import Context, Undefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from litertlm._engine.native.text.printing import to_json, to_text
+
+__all__ = ["MOST_CHARACTERS", "STEPS", "Sandbox", "Steps"]
+
+MOST_CHARACTERS = 1 << 25
+"""The longest text that a template may make, output included."""
+
+MOST_STEPS = 3_000_000
+"""How often loops and macros of one rendering may be entered."""
+
+STEPS = "litertlm steps"
+"""Where a rendering's :class:`Steps` are among its variables; no template can spell it."""
+
+_MOST_ITEMS = 1_000_000
+_MOST_BITS = 128  # of an integer
+_MOST_INDENT = 64
+
+# Methods that Python's Jinja knows and that templates are written with. What pads is not among them.
+_METHODS = {
+    str: "capitalize count endswith find index isalnum isalpha isascii isdigit islower isnumeric isspace isupper"
+    " items join lower lstrip partition removeprefix removesuffix replace rfind rpartition rsplit rstrip split"
+    " splitlines startswith strip swapcase title upper",
+    list: "count index",
+    tuple: "count index",
+    dict: "get items keys values",
+}
+_FILTERS = (
+    "abs attr batch capitalize count d default dictsort e escape first float format groupby int items join last"
+    " length list lower map max min reject rejectattr replace reverse round safe select selectattr slice sort"
+    " string sum title tojson trim unique upper"
+)
+
+
+class Steps:
+    """How much a rendering has done so far."""
+
+    def __init__(self) -> None:
+        self.left = MOST_STEPS
+
+    def take(self) -> None:
+        """Raises TemplateRuntimeError when there have been too many."""
+        self.left -= 1
+        if self.left < 0:
+            raise TemplateRuntimeError("it does not come to an end")
+
+
+class _Generator(CodeGenerator):
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja's name
+        self.write("environment.joined((")
+        for each in node.nodes:
+            self.visit(each, frame)
+            self.write(", ")
+        self.write("))")
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """The environment; templates made by it need ``STEPS`` among their variables. Threads: any."""
+
+    code_generator_class = _Generator
+    intercepted_binops = frozenset(("+", "*", "**", "%"))
+
+    def __init__(self) -> None:
+        super().__init__(
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            extensions=["jinja2.ext.loopcontrols"],
+            finalize=to_text,
+        )
+        kept = {name: self.filters[name] for name in _FILTERS.split()}
+        self.filters = kept | {
+            "indent": _indent,
+            "join": _join,
+            "replace": _replace,
+            "format": _format,
+            "string": to_text,
+            "tojson": _tojson,
+            "split": str.split,
+            "lines": str.splitlines,
+            "lstrip": str.lstrip,
+            "rstrip": str.rstrip,
+            "bool": bool,
+        }
+        self.tests |= {
+            # In the official engine only what is not there is none, null is not.
+            "none": lambda value: isinstance(value, Undefined),
+            "startingwith": str.startswith,
+            "endingwith": str.endswith,
+        }
+        kept_globals = {name: self.globals[name] for name in ("range", "dict", "namespace")}
+        self.globals = kept_globals | {"raise_exception": _raise, "strftime_now": _strftime_now}
+
+    # ---- bounds ----
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        template = super()._parse(source, name, filename)
+        for node in template.find_all((nodes.For, nodes.Macro, nodes.CallBlock)):
+            step = nodes.Call(nodes.EnvironmentAttribute("step"), [], [], None, None)
+            node.body.insert(0, nodes.ExprStmt(step).set_lineno(node.lineno, override=True))
+        return template
+
+    @staticmethod
+    @pass_context
+    def step(context: Context) -> None:
+        """A loop or a macro is entered; what templates call, without knowing."""
+        context.parent[STEPS].take()
+
+    @staticmethod
+    def concat(pieces: Iterable[str]) -> str:
+        """What blocks and macros make of what was written in them."""
+        return "".join(_bounded(pieces))
+
+    @staticmethod
+    def joined(values: Iterable[Any]) -> str:
+        """What ``~`` makes of its operands."""
+        return "".join(_bounded(map(to_text, values)))
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """An operation whose result could be large."""
+        numbers = isinstance(left, int | float) and isinstance(right, int | float)
+        if operator == "+" and not numbers:
+            # Both values are there already; only doubling them over and over is dangerous.
+            if isinstance(left, str) and isinstance(right, str):
+                _require(len(left) + len(right) <= MOST_CHARACTERS)
+            elif isinstance(left, list | tuple) and isinstance(right, list | tuple):
+                _require(len(left) + len(right) <= _MOST_ITEMS)
+        elif operator == "*" and not numbers:
+            sequence, times = (right, left) if isinstance(left, int) else (left, right)
+            if isinstance(sequence, str | list | tuple) and isinstance(times, int):
+                most = MOST_CHARACTERS if isinstance(sequence, str) else _MOST_ITEMS
+                _require(len(sequence) * times <= most)
+        elif operator == "**":
+            _require(not (numbers and isinstance(left, int) and isinstance(right, int)) or abs(right) <= _MOST_BITS)
+        elif operator == "%" and isinstance(left, str):
+            raise TemplateRuntimeError("% does not format text")
+        result = super().call_binop(context, operator, left, right)
+        _require(not isinstance(result, int) or result.bit_length() <= _MOST_BITS)
+        return result
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Whether a template may see an attribute."""
+        for kind, names in _METHODS.items():
+            if isinstance(obj, kind):
+                return attr in names.split()
+        return super().is_safe_attribute(obj, attr, value)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """What ``obj.attribute`` means: an item of a map, and only then a method."""
+        if isinstance(obj, Mapping) and attribute in obj:
+            return obj[attribute]
+        if obj is None:
+            return self.undefined(obj=obj, name=attribute)
+        return super().getattr(obj, attribute)
+
+    def call(self, context: Context, function: Any, *args: Any, **kwargs: Any) -> Any:
+        """A call in a template; those of methods of texts are bounded like filters."""
+        owner, name = getattr(function, "__self__", None), getattr(function, "__name__", "")
+        if isinstance(owner, str) and name == "replace":
+            return _replace(owner, *args, **kwargs)
+        if isinstance(owner, str) and name == "join":
+            return "".join(_bounded(_with_separator(owner, map(to_text, args[0] if args else ()))))
+        return super().call(context, function, *args, **kwargs)
+
+
+def _require(fits: bool) -> None:
+    if not fits:
+        raise TemplateRuntimeError("it makes too large a value")
+
+
+def _bounded(pieces: Iterable[str]) -> Iterator[str]:
+    total = 0
+    for piece in pieces:
+        total += len(piece)
+        _require(total <= MOST_CHARACTERS)
+        yield piece
+
+
+def _with_separator(separator: str, texts: Iterable[str]) -> Iterator[str]:
+    for number, text in enumerate(texts):
+        if number:
+            yield separator
+        yield text
+
+
+def _join(value: Iterable[Any], d: str = "", attribute: str | None = None) -> str:
+    values = (item[attribute] for item in value) if attribute else iter(value)
+    return "".join(_bounded(_with_separator(to_text(d), map(to_text, values))))
+
+
+def _replace(text: str, old: str, new: str, count: int = -1) -> str:
+    text, new = to_text(text), to_text(new)
+    times = text.count(old) if count < 0 else min(count, text.count(old))
+    _require(len(text) + times * (len(new) - len(old)) <= MOST_CHARACTERS)
+    return text.replace(old, new, count)
+
+
+def _indent(text: str, width: int = 4, first: bool = False, blank: bool = False) -> str:
+    _require(width <= _MOST_INDENT)
+    pad = " " * width
+    lines = to_text(text).split("\n")
+    return "\n".join(
+        (pad if (number or first) and (line or blank) else "") + line for number, line in enumerate(lines)
+    )
+
+
+def _format(text: str, *args: Any, **kwargs: Any) -> str:
+    if re.search(r"[0-9]{4}|\*", text):
+        raise TemplateRuntimeError("a width of format is too large")
+    return str(text) % (kwargs or tuple(to_text(value) if isinstance(value, bool) else value for value in args))
+
+
+def _tojson(value: Any, indent: int | None = None) -> str:
+    if indent is None:
+        return to_json(value)
+    _require(indent <= _MOST_INDENT)
+    import json
+
+    return json.dumps(json.loads(to_json(value)), ensure_ascii=False, indent=indent)
+
+
+def _raise(message: str) -> NoReturn:
+    raise TemplateRuntimeError(to_text(message))
+
+
+def _strftime_now(form: str) -> str:
+    return datetime.now(timezone.utc).strftime(form)
+
+
