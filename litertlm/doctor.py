@@ -28,7 +28,7 @@ from typing import Any, Literal, TypeAlias
 from litertlm.bundled import bundled_model
 from litertlm.errors import LiteRTLMError
 from litertlm.folders import cache_folder
-from litertlm.options import Backend
+from litertlm.options import Backend, EngineChoice
 
 __all__ = ["Backend", "Check", "Report", "Status", "diagnose", "examine"]
 
@@ -126,6 +126,8 @@ def examine(
     wanted: tuple[Backend, ...] = ("cpu",) if backends is None else tuple(backends)
     for backend in wanted:
         yield _trial_check(path, backend, timeout, required=True)
+    if "cpu" in wanted:
+        yield _trial_check(path, "cpu", timeout, engine="litert", required=False)
     if backends is None and graphics.status == "ok":
         yield _trial_check(path, "gpu", timeout, required=False)
     yield _cache()
@@ -228,11 +230,13 @@ def _megabytes(size: float) -> str:
     return f"{size / 1e6:,.1f} MB"
 
 
-def _trial_check(path: str, backend: Backend, timeout: float, *, required: bool) -> Check:
+def _trial_check(
+    path: str, backend: Backend, timeout: float, *, engine: EngineChoice = "auto", required: bool
+) -> Check:
     """Load the model in a child and let it say one token."""
-    name = f"model on the {backend.upper()}"
+    name = f"model on the {backend.upper()}" if engine == "auto" else "official engine"
     bad: Status = "fail" if required else "warn"
-    result = _in_child({"model": path, "backend": backend}, timeout)
+    result = _in_child({"model": path, "backend": backend, "engine": engine}, timeout)
     if result.failure:
         hint = "The file may be damaged: compare its checksum with its source's." if result.crashed else ""
         return Check(name, bad, f"{path}: {result.failure}", hint)
@@ -243,7 +247,7 @@ def _trial_check(path: str, backend: Backend, timeout: float, *, required: bool)
     return Check(
         name,
         "ok",
-        f"{path}: {answer['type']}, loaded in {answer['load']:.2f} s, "
+        f"{path}: {answer['type']}, {answer['engine']}, loaded in {answer['load']:.2f} s, "
         f"first token after {answer['first']:.2f} s, {answer['threads']} threads{peak}",
     )
 
@@ -336,12 +340,19 @@ def _child(task: dict[str, Any]) -> None:
         from litertlm.client import Client
 
         started = time.monotonic()
-        with Client(task["model"], backend=task["backend"]) as client:
+        with Client(task["model"], backend=task["backend"], engine=task["engine"]) as client:
             say(stage="answering", load=time.monotonic() - started)
             info = client.info
             with client.chat() as chat:
                 first = chat.send("Hello", max_output_tokens=1).timings.time_to_first_token
-            say(stage="closing", type=info.model_type, threads=info.threads, first=first, peak=_peak_memory())
+            say(
+                stage="closing",
+                type=info.model_type,
+                engine=info.library if info.engine == "native" else f"official engine {info.library_version}",
+                threads=info.threads,
+                first=first,
+                peak=_peak_memory(),
+            )
     except LiteRTLMError as error:
         say(error=error.message, hint=error.hint)
 

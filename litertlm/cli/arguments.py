@@ -150,6 +150,12 @@ def _model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend", choices=("cpu", "gpu"), default="cpu", help="where it runs (default: cpu)"
     )
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "native", "litert"),
+        default="auto",
+        help="litertlm's own engine, or the official library (default: the own one wherever it can)",
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: one for each core)")
 
 

@@ -54,7 +54,9 @@ def run(arguments: Namespace) -> int:
 
 def open_client(arguments: Namespace) -> Client:
     """The client that ``--model``, ``--backend`` and ``--threads`` ask for."""
-    return Client(arguments.model, backend=arguments.backend, threads=arguments.threads)
+    return Client(
+        arguments.model, backend=arguments.backend, engine=arguments.engine, threads=arguments.threads
+    )
 
 
 def open_chat(client: Client, arguments: Namespace, system: str | None = None) -> Chat:
