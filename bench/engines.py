@@ -5,12 +5,14 @@
     python bench/engines.py --model FILE [--gguf FILE] [--openvino DIR] [--avx2] [--rounds 4] [--threads N]
                             [--prompts 256 1900] [--decode 48] [--busy] [--python llama=EXE ...] [--json FILE]
 
-Each engine lives in a process of its own, all of them at once, and they take turns: in every round each one prefills a prompt
-in an empty context and decodes, the others idle. Figures are medians over the rounds; ratios are computed within each
-round, and their medians are shown. The read bandwidth of memory is measured in every round too: decoding reads all
-weights for every token, so their size times the rate, over the bandwidth, is the share of the machine that it uses.
+Each engine lives in a process of its own, all of them at once, and they take turns: in every round each one
+prefills a prompt in an empty context and decodes, the others idle. Figures are medians over the rounds;
+ratios are computed within each round, and their medians are shown. The read bandwidth of memory is measured
+in every round too: decoding reads all weights for every token, so their size times the rate, over the
+bandwidth, is the share of the machine that it uses.
 
-``--busy``: one core has something else to do all the time. ``--python``: the interpreter that has a peer installed.
+``--busy``: one core has something else to do all the time. ``--python``: the interpreter that has a peer
+installed.
 """
 
 from __future__ import annotations
@@ -151,8 +153,12 @@ def report(result: dict[str, Any]) -> None:
     """Print the table."""
     read = statistics.median(result["bandwidth"])
     low, high = min(result["bandwidth"]), max(result["bandwidth"])
-    print(f"read bandwidth {read:.1f} GB/s (from {low:.1f} to {high:.1f}), file {result['weights'] / 1e6:.0f} MB\n")
-    print("| prompt | engine | prefill tok/s | decode tok/s | prefill range | decode range | share of bandwidth |")
+    print(
+        f"read bandwidth {read:.1f} GB/s (from {low:.1f} to {high:.1f}), file {result['weights'] / 1e6:.0f} MB\n"
+    )
+    print(
+        "| prompt | engine | prefill tok/s | decode tok/s | prefill range | decode range | share of bandwidth |"
+    )
     print("|---|---|---|---|---|---|---|")
     for prompt, peers in result["rates"].items():
         for name, rounds in peers.items():
@@ -163,7 +169,9 @@ def report(result: dict[str, Any]) -> None:
                 f"| {prompt} | {name} | {statistics.median(prefill):.0f} | {statistics.median(decode):.1f} "
                 f"| {min(prefill):.0f} to {max(prefill):.0f} | {min(decode):.1f} to {max(decode):.1f} | {share:.0%} |"
             )
-    print("\n| prompt | ours | prefill / official | decode / official | prefill / best other | decode / best other |")
+    print(
+        "\n| prompt | ours | prefill / official | decode / official | prefill / best other | decode / best other |"
+    )
     print("|---|---|---|---|---|---|")
     for prompt, peers in result["rates"].items():
         others = [name for name in peers if name not in OURS and name != "official"]

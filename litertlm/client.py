@@ -98,14 +98,14 @@ class Client:
         cache_dir: Folder in which the engine keeps prepared weights, which makes the next start faster; None:
             a folder in the user's cache (``$LITERTLM_HOME/cache`` if that is set); ``"off"``: keep none.
         lib: The engine library's file; None: ``$LITERTLM_LIB``, else the installed one.
-        engine: ``"native"``: our own engine, for models that it fully recognises, on the CPU; ``"litert"``: the
-            official library; ``"auto"``: our own wherever it can, and :attr:`info` says why if it cannot. Chats
-            with images or recordings go on with the official library in any case. Or an engine that
-            is already there, such as :class:`litertlm.testing.FakeEngine`: no model file is opened then, and no
+        engine: ``"native"``: our own engine, for models that it fully recognises, on the CPU; ``"litert"``:
+            the official library; ``"auto"``: our own wherever it can, and :attr:`info` says why if it cannot.
+            Chats with images or recordings go on with the official library in any case. Or an engine that is
+            already there, such as :class:`litertlm.testing.FakeEngine`: no model file is opened then, and no
             other setting may be given; the client closes it.
         weights: How our own engine reads weights: ``"mapped"``, from the file itself, at once and shared with
-            other processes; ``"copied"``, from a copy in huge pages, which is faster to read and takes as much
-            memory as the file; ``"auto"``: copied if that leaves most of the memory free.
+            other processes; ``"copied"``, from a copy in huge pages, which is faster to read and takes as
+            much memory as the file; ``"auto"``: copied if that leaves most of the memory free.
         kv_cache: Precision of its KV cache: ``"float16"`` or ``"float32"``.
         kv_cache_limit: Bytes of KV that all its chats may take together; None: no limit.
 

@@ -93,8 +93,8 @@ class ToolCall:
         id: Unique within the conversation; a :class:`ToolResult` refers to it.
         name: The tool's name, as the model wrote it; not checked against the declared tools.
         arguments: What the model passes, by parameter name.
-        error: Why what the model wrote cannot be read as a call, for the model; then there are no arguments, and
-            the name is a guess. None when it can.
+        error: Why what the model wrote cannot be read as a call, for the model; then there are no arguments,
+            and the name is a guess. None when it can.
     """
 
     id: str

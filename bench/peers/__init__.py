@@ -1,7 +1,7 @@
 """Engines to measure, each behind the same small face, each in a process of its own.
 
-A peer is made of a model and a number of threads, and measures: ``measure(prompt, decode)`` returns the seconds that it
-took to prefill so many tokens and to decode so many more, in a fresh context.
+A peer is made of a model and a number of threads, and measures: ``measure(prompt, decode)`` returns the
+seconds that it took to prefill so many tokens and to decode so many more, in a fresh context.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import time
 
 import llama_cpp
 import numpy as np
+
 from bench.peers import Measurement, prompt_tokens
 
 

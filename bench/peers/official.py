@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import litert_lm
+
 from bench.peers import Measurement
 
 

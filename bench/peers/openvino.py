@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import openvino as ov
 import openvino_genai as genai
+
 from bench.peers import Measurement, prompt_tokens
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Encoders", "Wanted", "choose"]
 
-# Weights are copied into huge pages if the copy takes no more than this share of the free memory, and the file is too
-# large for the CPU's caches.
+# Weights are copied into huge pages if the copy takes no more than this share of the free memory, and the
+# file is too large for the CPU's caches.
 SHARE = 0.25
 SMALL = 64 << 20
 
@@ -90,7 +90,8 @@ def choose(file: ModelFile, wanted: Wanted) -> Engine:
     if isinstance(plan, str):
         if wanted.engine == "native":
             raise OptionError(
-                f"engine='native' cannot run this: {plan}", hint="engine='auto' uses the official library then."
+                f"engine='native' cannot run this: {plan}",
+                hint="engine='auto' uses the official library then.",
             )
         return _litert(file, wanted, reason=plan)
     text = _native(file, plan, wanted)

@@ -1,7 +1,8 @@
 """Two engines behind one seam: text on one that is fast, images and recordings on one that has encoders.
 
-A conversation stays on the text engine until something is said in it that only the media engine can take; then the
-media engine goes on from all that was said. The media engine is loaded when the first conversation needs it.
+A conversation stays on the text engine until something is said in it that only the media engine can take;
+then the media engine goes on from all that was said. The media engine is loaded when the first conversation
+needs it.
 """
 
 from __future__ import annotations

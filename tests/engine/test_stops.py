@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from litertlm import Sampler
-from litertlm._engine.stops import StopFilter
 from litertlm._engine.seam import Engine
+from litertlm._engine.stops import StopFilter
 from litertlm.options import Regex, TurnOptions
 
 from .conftest import Open, Said, say

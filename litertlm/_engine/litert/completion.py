@@ -9,8 +9,8 @@ from litertlm._engine.handle import Handle
 from litertlm._engine.lib import check, ffi, lib, native_text, new_error
 from litertlm._engine.litert.options import COMPLETION
 from litertlm._engine.litert.shape import native_sampler
-from litertlm._engine.samplers import effective_sampler
 from litertlm._engine.litert.turn import NativeTurn, close_stream
+from litertlm._engine.samplers import effective_sampler
 from litertlm._engine.seam import Delta, TurnEnd
 from litertlm.errors import Cancelled, ContextOverflow, EngineError, LiteRTLMError, MessageError, OptionError
 from litertlm.messages import Score

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from litertlm._engine.handle import Handle
 from litertlm._engine.lib import ffi, lib, to_exception
-from litertlm._engine.stops import StopFilter
 from litertlm._engine.seam import Delta, TurnEnd
+from litertlm._engine.stops import StopFilter
 from litertlm.errors import Cancelled, ClosedError, DeadlineExceeded, LiteRTLMError
 from litertlm.messages import Timings
 from litertlm.options import TurnOptions

@@ -1,8 +1,8 @@
 """A conversation on our own engine: what was said, and a sequence of tokens whose KV is kept.
 
 What a turn prefills is what the chat template makes of all that was said; whatever of it the sequence holds
-already is not computed again. So a conversation that was gone back in, forked or rebuilt is the very same as one
-that took the straight way, and going back costs nothing: the next turn keeps what still fits.
+already is not computed again. So a conversation that was gone back in, forked or rebuilt is the very same as
+one that took the straight way, and going back costs nothing: the next turn keeps what still fits.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 import itertools
 import os
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from litertlm._engine.call_numbers import first_free_number
-from litertlm._engine.handle import Handle
 from litertlm._engine.lib import check, lib, native_text, new_error
 from litertlm._engine.native.transcript import Passage, Transcript
 from litertlm._engine.native.turn import ChatTurn
 from litertlm._engine.seam import Mark, Preface
-from litertlm.errors import ClosedError, ModalityUnavailable, OptionError
+from litertlm.errors import ClosedError, ModalityUnavailable, OptionError, TemplateError
 from litertlm.messages import Audio, Image, Message, Text
 from litertlm.options import TurnOptions
 
@@ -46,8 +46,8 @@ class NativeConversation:
         self._closed = True
         self.engine = engine
         self._preface = preface
-        # What was said beyond the preface, and how it went into the KV cache; the transcript is empty before the
-        # first turn.
+        # What was said beyond the preface, and how it went into the KV cache; the transcript is empty before
+        # the first turn.
         self._said: tuple[Message, ...] = ()
         self._transcript = Transcript()
         self._call_numbers = itertools.count(first_free_number(preface.messages))
@@ -136,6 +136,32 @@ class NativeConversation:
         self._said += said
         self._transcript = prompt.followed_by(reply) if reply is not None else prompt
 
+    def shared_tokens(self, prompt: Transcript) -> int:
+        """How many tokens of a first prompt are the system message and the tools.
+
+        Other chats may begin so, too.
+        """ preface = self._preface if self._transcript.passages or not (preface.tools or
+        _system(preface)):
+            return 0
+        try:
+            rendered = self.engine.text.render(
+                _system(preface),
+                preface.tools,
+                thinking=preface.thinking,
+                add_generation_prompt=False,
+                chat_template=preface.chat_template,
+            )
+        except TemplateError:
+            return 0  # a template may want a message of the user in any case
+        common = rendered[: _common(rendered, prompt.text)]
+        shared = [*self.engine.text.start_tokens, *self.engine.text.encode(common)]
+        # Where the two part, the last tokens may be others.
+        return _common(shared, prompt.ids)
+
+    def tool_named_in(self, text: str) -> str:
+        """The declared tool that a call which cannot be read seems to mean; "unknown" if it names none."""
+        return next((tool.name for tool in self._preface.tools if tool.name in text), "unknown")
+
     def new_call_id(self) -> str:
         """An id for a tool call, unique in this conversation."""
         return f"call_{next(self._call_numbers)}"
@@ -145,7 +171,9 @@ class NativeConversation:
         self._require_text((message,))
         rendered = self._rendered((message,), options)
         text = self.engine.text
-        so_far = self._transcript if self._transcript.passages else Transcript((Passage("", text.start_tokens),))
+        so_far = (
+            self._transcript if self._transcript.passages else Transcript((Passage("", text.start_tokens),))
+        )
         return so_far.extended_to(rendered, text.encode)
 
     def _rendered(self, more: tuple[Message, ...], options: TurnOptions, *, begins_reply: bool = True) -> str:
@@ -177,3 +205,14 @@ class NativeConversation:
         if self._closed:
             raise ClosedError("The chat is closed")
         _ = self.engine.handle.pointer  # raises if the client is closed, or of another process
+
+
+def _system(preface: Preface) -> tuple[Message, ...]:
+    """The system message, if there is one."""
+    return preface.messages[:1] if preface.messages and preface.messages[0].role == "system" else ()
+
+
+def _common(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many items they have in common at their beginning."""
+    pairs = zip(one, other, strict=False)
+    return next((i for i, (mine, theirs) in enumerate(pairs) if mine != theirs), min(len(one), len(other)))

@@ -74,9 +74,10 @@ class NativeEngine:
         self._pool = shared_pool(options.threads)
         self.handle = Handle("client", "ltlm_model", _dispose_model, self._pool)
         self._load(file, plan, options)
+        facts = self._facts()
         self.info = EngineInfo(
             engine="native",
-            library=f"litertlm ({self._kernels()})",
+            library=f"litertlm ({python_text(facts.kernels)})",
             library_version="",
             backend="cpu",
             vision_backend=None,
@@ -106,7 +107,9 @@ class NativeEngine:
         """Continue a text, without a chat template."""
         if not isinstance(prompt, str) or not prompt:
             raise MessageError("The prompt is no text, or empty")
-        transcript = Transcript((Passage("", self.text.start_tokens), Passage(prompt, tuple(self.tokenize(prompt)))))
+        transcript = Transcript(
+            (Passage("", self.text.start_tokens), Passage(prompt, tuple(self.tokenize(prompt))))
+        )
         return CompletionTurn(self, transcript, options, self.sampler_of(options.sampler))
 
     def score(self, prompt: str, text: str) -> Score:
@@ -155,11 +158,11 @@ class NativeEngine:
         finally:
             os.close(descriptor)
 
-    def _kernels(self) -> str:
+    def _facts(self) -> Any:
         facts = ffi.new("ltlm_model_facts *")
         with self.handle.using() as model:
             lib.ltlm_model_describe(model, facts)
-        return python_text(facts.kernels)
+        return facts
 
 
 def _dispose_model(cell: Any) -> None:

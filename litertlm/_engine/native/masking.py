@@ -33,5 +33,5 @@ class Masking:
         return self._constraint.mask()[: self._bytes].ljust(self._bytes, b"\0")
 
     def accept(self, token: int) -> None:
-        """This one was chosen."""
+        """Go on: such a token was chosen."""
         self._constraint.accept(token)

@@ -47,6 +47,7 @@ class Decoding:
         suppressed: Ids that are never chosen, beside those of the options.
         masked: Whether each token waits for a mask.
         score_from: Deliver the prompt's own tokens from this index on, scored; 0: do not.
+        shared: So many tokens at the beginning are kept for other sequences that will begin so.
     """
 
     max_tokens: int | None
@@ -56,6 +57,7 @@ class Decoding:
     suppressed: tuple[int, ...] = ()
     masked: bool = False
     score_from: int = 0
+    shared: int = 0
 
     @contextmanager
     def native(self) -> Iterator[Any]:
@@ -84,5 +86,6 @@ class Decoding:
                 "log_probabilities": self.score_from > 0,
                 "masked": self.masked,
                 "score_from": self.score_from,
+                "shared": self.shared,
             },
         )

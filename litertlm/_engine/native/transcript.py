@@ -20,8 +20,8 @@ class Passage:
 class Transcript:
     """Passages one after the other: prompts, which were encoded, and replies, which were decoded.
 
-    A reply's text may have more than one way to be encoded. As long as later prompts begin with the same text, the
-    ids that the model itself wrote stay, and so does their KV.
+    A reply's text may have more than one way to be encoded. As long as later prompts begin with the same
+    text, the ids that the model itself wrote stay, and so does their KV.
     """
 
     passages: tuple[Passage, ...] = ()

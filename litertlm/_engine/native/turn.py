@@ -80,6 +80,7 @@ class NativeTurn(ABC):
             stop_tokens=self._engine.stop_tokens,
             suppressed=self._engine.text.suppressed_tokens,
             masked=self._masking is not None,
+            shared=self._shared(),
         )
         generation = Generation(self._sequence())
         generation.start(self._prompt.ids, decoding)
@@ -144,6 +145,10 @@ class NativeTurn(ABC):
         """Tokens of the conversation before it."""
         return 0
 
+    def _shared(self) -> int:
+        """How many tokens at the prompt's beginning other conversations will begin with, too."""
+        return 0
+
     # ---- the reply ----
 
     def _read(self, ids: list[int]) -> list[Delta]:
@@ -201,12 +206,12 @@ class NativeTurn(ABC):
             return Cancelled("The turn was cancelled")
         return generation.failure
 
-    def _ending(
-        self, generation: Generation, error: LiteRTLMError | None, reply: Passage | None
-    ) -> TurnEnd:
+    def _ending(self, generation: Generation, error: LiteRTLMError | None, reply: Passage | None) -> TurnEnd:
         progress = generation.progress
         # After a stop text the reply stands in the KV cache as far as the next prompt will find it there.
-        said = len(reply.ids) if reply is not None else len(self._engine.text.encode("".join(self._shown))) + 1
+        said = (
+            len(reply.ids) if reply is not None else len(self._engine.text.encode("".join(self._shown))) + 1
+        )
         return TurnEnd(
             error=error,
             cut=not self._stops.hit and generation.was_cut,
@@ -259,7 +264,7 @@ class ChatTurn(NativeTurn):
         super().__init__(conversation.engine, prompt, options, sampler)
         self._conversation = conversation
         self._message = message
-        self._parser = conversation.engine.text.parser(tools=tools)
+        self._parser = conversation.engine.text.parser(tools=tools, prompt=prompt.text)
         self._calls: list[ToolCall] = []
 
     def _sequence(self) -> Handle:
@@ -267,6 +272,9 @@ class ChatTurn(NativeTurn):
 
     def _used(self) -> int:
         return self._conversation.token_count
+
+    def _shared(self) -> int:
+        return self._conversation.shared_tokens(self._prompt)
 
     def _new_masking(self) -> Masking | None:
         return Masking.of(self._engine.text, self._options, self._engine.vocabulary)
@@ -285,7 +293,7 @@ class ChatTurn(NativeTurn):
         if isinstance(piece, Called):
             call = ToolCall(self._conversation.new_call_id(), piece.name, piece.arguments)
             return Delta(tool_calls=(call,))
-        name = piece.name or "unknown"
+        name = self._conversation.tool_named_in(piece.text)
         error = f"{piece.reason}: {piece.text}"
         return Delta(tool_calls=(ToolCall(self._conversation.new_call_id(), name, error=error),))
 
@@ -307,7 +315,9 @@ class CompletionTurn(NativeTurn):
         OptionError: An option is set that needs a chat template.
     """
 
-    def __init__(self, engine: NativeEngine, prompt: Transcript, options: TurnOptions, sampler: Sampler) -> None:
+    def __init__(
+        self, engine: NativeEngine, prompt: Transcript, options: TurnOptions, sampler: Sampler
+    ) -> None:
         surplus = sorted(options.wanted - COMPLETION)
         if surplus:
             raise OptionError(f"complete takes no {surplus[0]}")
