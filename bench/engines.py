@@ -154,11 +154,9 @@ def report(result: dict[str, Any]) -> None:
     read = statistics.median(result["bandwidth"])
     low, high = min(result["bandwidth"]), max(result["bandwidth"])
     print(
-        f"read bandwidth {read:.1f} GB/s (from {low:.1f} to {high:.1f}), file {result['weights'] / 1e6:.0f} MB\n"
+        f"read bandwidth {read:.1f} GB/s ({low:.1f} to {high:.1f}), file {result['weights'] / 1e6:.0f} MB\n"
     )
-    print(
-        "| prompt | engine | prefill tok/s | decode tok/s | prefill range | decode range | share of bandwidth |"
-    )
+    print("| prompt | engine | prefill tok/s | decode tok/s | prefill range | decode range | of bandwidth |")
     print("|---|---|---|---|---|---|---|")
     for prompt, peers in result["rates"].items():
         for name, rounds in peers.items():
@@ -167,10 +165,12 @@ def report(result: dict[str, Any]) -> None:
             share = statistics.median(decode) * result["weights"] / 1e9 / read
             print(
                 f"| {prompt} | {name} | {statistics.median(prefill):.0f} | {statistics.median(decode):.1f} "
-                f"| {min(prefill):.0f} to {max(prefill):.0f} | {min(decode):.1f} to {max(decode):.1f} | {share:.0%} |"
+                f"| {min(prefill):.0f} to {max(prefill):.0f} "
+                f"| {min(decode):.1f} to {max(decode):.1f} | {share:.0%} |"
             )
     print(
-        "\n| prompt | ours | prefill / official | decode / official | prefill / best other | decode / best other |"
+        "\n| prompt | ours | prefill / official | decode / official "
+        "| prefill / best other | decode / best other |"
     )
     print("|---|---|---|---|---|---|")
     for prompt, peers in result["rates"].items():

@@ -140,8 +140,9 @@ class NativeConversation:
         """How many tokens of a first prompt are the system message and the tools.
 
         Other chats may begin so, too.
-        """ preface = self._preface if self._transcript.passages or not (preface.tools or
-        _system(preface)):
+        """
+        preface = self._preface
+        if self._transcript.passages or not (preface.tools or _system(preface)):
             return 0
         try:
             rendered = self.engine.text.render(
