@@ -85,7 +85,9 @@ def read_text_format(file: ModelFile) -> TextFormat:
     try:
         for section in description.sections:
             if section.kind == "llm_metadata":
-                metadata = parse(_read(descriptor, section), LLM_METADATA, name="metadata", base=section.begin)
+                metadata = parse(
+                    _read(descriptor, section), LLM_METADATA, name="metadata", base=section.begin
+                )
             elif section.kind in ("hf_tokenizer", "sp_tokenizer") and section.model_type in ("", DECODER):
                 tokenizer = _read(descriptor, section)
                 if section.kind == "hf_tokenizer":

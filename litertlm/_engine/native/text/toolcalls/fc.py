@@ -6,6 +6,7 @@ Texts stand between quotes that the model never writes otherwise; there is no es
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -98,8 +99,8 @@ def _number(text: str) -> int | float:
             raise MalformedCallError("a number is too long")
         return int(text)
     number = float(text)
-    if number in (float("inf"), float("-inf")):
-        raise MalformedCallError(f"the number {text} is too large")
+    if math.isinf(number):
+        raise MalformedCallError("a number is too large")
     return number
 
 
@@ -125,14 +126,18 @@ class FunctionCallSyntax:
 
     def write_result(self, name: str, response: Any) -> str:
         """``NAME{...}``; what is no object becomes one, in the official engine's way."""
-        fields = response if isinstance(response, Mapping) else {"response": response, "type": "tool_response"}
+        fields = (
+            response if isinstance(response, Mapping) else {"response": response, "type": "tool_response"}
+        )
         return f"{name}{self.write_value(fields)}"
 
 
 def _capitals(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {
-            key: item.upper() if key == "type" and isinstance(item, str) and item in _TYPES else _capitals(item)
+            key: item.upper()
+            if key == "type" and isinstance(item, str) and item in _TYPES
+            else _capitals(item)
             for key, item in value.items()
         }
     return [_capitals(item) for item in value] if isinstance(value, list) else value
