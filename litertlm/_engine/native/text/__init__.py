@@ -30,8 +30,8 @@ The facade, ``TextProcessor(file)`` of an open :class:`litertlm.modelfile.ModelF
 
 Guarantees: a prompt that is rendered holds exactly what the messages hold, so control markers in user text
 must have been neutralised above (:mod:`litertlm.templates`). What goes wrong is a typed error:
-``TemplateError``, ``OptionError``, ``MessageError`` or ``ModelFileError``. What the model writes never raises;
-a tool call that cannot be read is a piece of the reply that says why.
+``TemplateError``, ``OptionError``, ``MessageError`` or ``ModelFileError``. What the model writes never
+raises; a tool call that cannot be read is a piece of the reply that says why.
 """
 
 from litertlm._engine.native.text.channels import ReplyParser

@@ -63,9 +63,7 @@ def _message(message: Message, syntax: ToolCallSyntax | None) -> dict[str, Any]:
 def _call(call: ToolCall, syntax: ToolCallSyntax | None) -> dict[str, Any]:
     arguments = _json(dict(call.arguments))
     if syntax is None:
-        return _in_order(
-            {"type": "function", "function": _in_order({"name": call.name, "arguments": arguments})}
-        )
+        return {"function": {"arguments": arguments, "name": call.name}, "type": "function"}
     function: dict[str, Any] = {"name": call.name}
     if arguments:
         function["arguments"] = {name: syntax.write_value(value) for name, value in arguments.items()}

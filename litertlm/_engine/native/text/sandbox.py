@@ -1,19 +1,21 @@
 """A Jinja environment for templates that come with a model, from whoever made it.
 
 Jinja's own sandbox keeps a template from reaching anything but its values. This one also bounds what it may
-compute, as templates can neither be interrupted nor trusted to end soon, and makes its values behave and look as
-in the official engine's template library (minijinja).
+compute, as templates can neither be interrupted nor trusted to end soon, and makes its values behave and look
+as in the official engine's template library, minijinja.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, NoReturn
+from functools import wraps
+from typing import Any, NoReturn, cast
 
-from jinja2 import TemplateRuntimeError, nodes, pass_context, pass_environment, pass_eval_context
+from jinja2 import TemplateRuntimeError, nodes, pass_environment, pass_eval_context
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.filters import do_unique
 from jinja2.nodes import EvalContext
@@ -27,8 +29,11 @@ __all__ = ["MOST_CHARACTERS", "STEPS", "Sandbox", "Steps"]
 MOST_CHARACTERS = 1 << 25
 """The longest text that a template may make, output included."""
 
-MOST_STEPS = 3_000_000
+MOST_STEPS = 2_000_000
 """How often loops and macros of one rendering may be entered."""
+
+MOST_SECONDS = 5.0
+"""How long a rendering may go on entering them."""
 
 STEPS = "litertlm steps"
 """Where a rendering's :class:`Steps` are among its variables; no template can spell it."""
@@ -42,30 +47,30 @@ CALLED = "()"
 
 # Methods that Python's Jinja knows and that templates are written with. What pads is not among them.
 _METHODS = {
-    str: "capitalize count endswith find index isalnum isalpha isascii isdigit islower isnumeric isspace isupper"
-    " join lower lstrip partition removeprefix removesuffix replace rfind rpartition rsplit rstrip split"
-    " splitlines startswith strip swapcase title upper",
+    str: "capitalize count endswith find index isalnum isalpha isascii isdigit islower isnumeric isspace"
+    " isupper join lower lstrip partition removeprefix removesuffix replace rfind rpartition rsplit rstrip"
+    " split splitlines startswith strip swapcase title upper",
     list: "count index",
     tuple: "count index",
     dict: "get items keys values",
 }
 _FILTERS = (
-    "abs attr batch capitalize count d default dictsort e escape first float format groupby int items join last"
-    " length list lower map max min reject rejectattr replace reverse round safe select selectattr slice sort"
-    " string sum title tojson trim unique upper"
+    "abs capitalize count d default dictsort e escape first float groupby int last length list lower map"
+    " max min reject rejectattr reverse safe select selectattr sort sum title trim upper"
 )
 
 
 class Steps:
-    """How much a rendering has done so far."""
+    """How much a rendering may still do."""
 
     def __init__(self) -> None:
-        self.left = MOST_STEPS
+        self._left = MOST_STEPS
+        self._deadline = time.monotonic() + MOST_SECONDS
 
     def take(self) -> None:
-        """Raises TemplateRuntimeError when there have been too many."""
-        self.left -= 1
-        if self.left < 0:
+        """Raises TemplateRuntimeError when it is too much."""
+        self._left -= 1
+        if self._left < 0 or time.monotonic() > self._deadline:
             raise TemplateRuntimeError("it does not come to an end")
 
 
@@ -76,6 +81,12 @@ class _Generator(CodeGenerator):
             self.visit(each, frame)
             self.write(", ")
         self.write("))")
+
+    def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:  # noqa: N802
+        if isinstance(node.node, nodes.EnvironmentAttribute):
+            self.write("environment.step(context)")  # ours; the sandbox's way to call would take much longer
+        else:
+            super().visit_Call(node, frame, forward_caller)
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -93,8 +104,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             extensions=["jinja2.ext.loopcontrols"],
             finalize=_finalize,
         )
-        kept = {name: self.filters[name] for name in _FILTERS.split()}
-        self.filters = kept | {
+        filters = {name: self.filters[name] for name in _FILTERS.split()} | {
+            "attr": pass_environment(lambda environment, value, name: environment.getattr(value, name)),
             "indent": _indent,
             "items": _items,
             "join": _join,
@@ -110,6 +121,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             "bool": bool,
             "unique": pass_environment(lambda *args, **kwargs: list(do_unique(*args, **kwargs))),
         }
+        self.filters = {name: _sized(each) for name, each in filters.items()}
         self.tests |= {
             # In the official engine only what is not there is none, null is not.
             "none": lambda value: isinstance(value, Undefined),
@@ -125,7 +137,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         template = super()._parse(source, name, filename)
-        for node in template.find_all((nodes.For, nodes.Macro, nodes.CallBlock)):
+        entered = template.find_all((nodes.For, nodes.Macro, nodes.CallBlock))
+        for node in cast("Iterator[nodes.For | nodes.Macro | nodes.CallBlock]", entered):
             step = nodes.Call(nodes.EnvironmentAttribute("step"), [], [], None, None)
             node.body.insert(0, nodes.ExprStmt(step).set_lineno(node.lineno, override=True))
         for call in template.find_all(nodes.Call):
@@ -134,7 +147,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return template
 
     @staticmethod
-    @pass_context
     def step(context: Context) -> None:
         """A loop or a macro is entered; what templates call, without knowing."""
         context.parent[STEPS].take()
@@ -164,9 +176,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 most = MOST_CHARACTERS if isinstance(sequence, str) else _MOST_ITEMS
                 _require(len(sequence) * times <= most)
         elif operator == "**":
-            _require(
-                not (numbers and isinstance(left, int) and isinstance(right, int)) or abs(right) <= _MOST_BITS
-            )
+            _require(not isinstance(right, int) or abs(right) <= _MOST_BITS)
         elif operator == "%" and isinstance(left, str):
             raise TemplateRuntimeError("% does not format text")
         result = super().call_binop(context, operator, left, right)
@@ -189,6 +199,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return self.undefined(obj=obj, name=name)
         return super().getattr(obj, name)
 
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """What ``obj[argument]`` means: of values an item, never an attribute."""
+        if isinstance(obj, str | list | tuple | dict):
+            try:
+                return obj[argument]
+            except (TypeError, LookupError):
+                return self.undefined(obj=obj, name=argument)
+        return super().getitem(obj, argument)
+
 
 class _Method:
     """A method of a value, bounded."""
@@ -201,7 +220,7 @@ class _Method:
         if isinstance(self._owner, str) and self._name == "replace":
             return _replace(self._owner, *args, **kwargs)
         if isinstance(self._owner, str) and self._name == "join":
-            return _join(*args, d=self._owner, **kwargs)
+            return _join(args[0] if args else (), self._owner)
         result = getattr(self._owner, self._name)(*args, **kwargs)
         return list(result) if self._name in ("items", "keys", "values") else result
 
@@ -214,6 +233,21 @@ def _finalize(context: EvalContext, value: Any) -> str:
 def _require(fits: bool) -> None:
     if not fits:
         raise TemplateRuntimeError("it makes too large a value")
+
+
+def _sized(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that cannot, applied again and again, make too much of its value."""
+
+    @wraps(function)
+    def bounded(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        if isinstance(result, str):
+            _require(len(result) <= MOST_CHARACTERS)
+        elif isinstance(result, list | tuple):
+            _require(len(result) <= _MOST_ITEMS)
+        return result
+
+    return bounded
 
 
 def _bounded(pieces: Iterable[str]) -> Iterator[str]:
@@ -267,9 +301,7 @@ def _indent(text: str, width: int = 4, first: bool = False, blank: bool = False)
 def _format(text: str, *args: Any, **kwargs: Any) -> str:
     if re.search(r"[0-9]{4}|\*", text):
         raise TemplateRuntimeError("a width of format is too large")
-    return str(text) % (
-        kwargs or tuple(to_text(value) if isinstance(value, bool) else value for value in args)
-    )
+    return str(text) % (kwargs or args)
 
 
 def _tojson(value: Any, indent: int | None = None) -> str:

@@ -1,7 +1,7 @@
 """Text to token ids and back.
 
-A token is a run of bytes. Decoding joins the bytes and reads them as UTF-8, so that decoding piece by piece and
-at once are one and the same thing, whatever the model writes.
+A token is a run of bytes. Decoding joins the bytes and reads them as UTF-8, so that decoding piece by piece
+and at once are one and the same thing, whatever the model writes.
 """
 
 from __future__ import annotations

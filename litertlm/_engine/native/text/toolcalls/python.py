@@ -47,7 +47,7 @@ _ANNOTATIONS = {
 
 
 def read(code: str) -> Calls:
-    """See :data:`~litertlm._engine.native.text.toolcalls.syntax.Reader`: calls one after the other, or a list."""
+    """Calls in a row, or a list; see :data:`~litertlm._engine.native.text.toolcalls.syntax.Reader`."""
     tokens = Tokens(code, _KINDS)
     calls: Calls = []
     if tokens.skip("'['"):
@@ -112,7 +112,7 @@ def _value(tokens: Tokens, depth: int) -> Any:
             name = tokens.take("a name")
             return {"__type__": name, **_arguments(tokens, depth)}
         case _:
-            tokens.fail("a value")
+            return tokens.fail("a value")
 
 
 def _list(tokens: Tokens, depth: int) -> list[Any]:

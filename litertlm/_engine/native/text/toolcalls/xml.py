@@ -1,7 +1,7 @@
 """The syntax of MiniCPM 5: ``<function name="NAME"><param name="key">text</param></function>``.
 
-The fences are part of the syntax; all arguments are texts. The official engine reads these calls only in replies
-that it does not stream, unless the model file names the fences.
+The fences are part of the syntax; all arguments are texts. The official engine reads these calls only in
+replies that it does not stream, unless the model file names the fences.
 """
 
 from __future__ import annotations
