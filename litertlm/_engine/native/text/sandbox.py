@@ -86,7 +86,7 @@ class _Generator(CodeGenerator):
         if isinstance(node.node, nodes.EnvironmentAttribute):
             self.write("environment.step(context)")  # ours; the sandbox's way to call would take much longer
         else:
-            super().visit_Call(node, frame, forward_caller)
+            super().visit_Call(node, frame, forward_caller=forward_caller)
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
