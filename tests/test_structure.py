@@ -50,6 +50,10 @@ HEAVY = (
     "soxr",
     "huggingface_hub",
     "pydantic",
+    "jinja2",
+    "tokenizers",
+    "sentencepiece",
+    "llguidance",
     "asyncio",
 )
 

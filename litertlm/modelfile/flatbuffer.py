@@ -211,14 +211,19 @@ class Table:
         self._buffer.claim(at, begin + count * size, what)
         return struct.unpack(f"<{count}{code}", self._buffer.read(begin, begin + count * size, what))
 
-    def blob(self, field: int, most: int, what: str) -> tuple[int, int] | None:
-        """Return begin and end of a vector of bytes, unread; None when the field is absent."""
+    def span(self, field: int, item: int, most: int, what: str) -> tuple[int, int] | None:
+        """Return begin and count of a vector of scalars of ``item`` bytes, unread; None when it is absent."""
         at = self._target(field, what)
         if at is None:
             return None
-        begin, count = self._buffer.vector(at, 1, most, what)
-        self._buffer.claim(at, begin + count, what)
-        return begin, begin + count
+        begin, count = self._buffer.vector(at, item, most, what)
+        self._buffer.claim(at, begin + count * item, what)
+        return begin, count
+
+    def blob(self, field: int, most: int, what: str) -> tuple[int, int] | None:
+        """Return begin and end of a vector of bytes, unread; None when the field is absent."""
+        span = self.span(field, 1, most, what)
+        return None if span is None else (span[0], span[0] + span[1])
 
     def string(self, field: int, what: str, *, most: int = 65536) -> str | None:
         """Return a string field: UTF-8, without NUL, and with the NUL after its end that readers rely on."""

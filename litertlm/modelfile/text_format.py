@@ -15,7 +15,7 @@ from litertlm.modelfile import metadata as meta
 from litertlm.modelfile.checks import DECODER
 from litertlm.modelfile.description import Section, Token
 from litertlm.modelfile.model import ModelFile
-from litertlm.modelfile.protobuf import parse
+from litertlm.modelfile.protobuf import Message, parse
 from litertlm.modelfile.schema import LLM_METADATA
 from litertlm.modelfile.source import FileRange
 
@@ -79,7 +79,7 @@ def read_text_format(file: ModelFile) -> TextFormat:
         ModelFileError: The file has become shorter since.
     """
     description = file.description
-    metadata: Mapping[str, Any] = {}
+    metadata: Message = {}
     tokenizer = b""
     descriptor = file.descriptor()
     try:

@@ -1,7 +1,7 @@
 """What a model computes for one row, that is one token at one position: ``csrc/native/plan.h`` in Python.
 
 The values are those of the C header, number for number; what a step does is described there. Tuples are as
-long as they need to be: what is missing at their end is ``NONE`` for operands, 1 for shapes and 0 for the rest.
+long as they need to be: what is missing at their end is ``NONE`` for operands, 1 for shapes, 0 for the rest.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Prompts of models that have no chat template, only texts around each message.
 
-The roles are the file format's; the official engine puts media placeholders of its own, whatever the model.
+For some families the official engine has a template of its own then, which is not known here.
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ from typing import Any
 
 from litertlm.modelfile.text_format import Affixes
 
-__all__ = ["render_affixes"]
+__all__ = ["BUILT_IN", "render_affixes"]
 
+BUILT_IN = frozenset(("gemma3", "gemma3n", "function_gemma", "lfm2", "minicpm5"))
+"""Families that are not rendered so."""
+
+_ROLES = {"assistant": "model"}  # the file format's own name
 _MEDIA = {"image": "<start_of_image>", "audio": "<start_of_audio>"}
 
 
@@ -22,7 +26,8 @@ def render_affixes(
     none = Affixes()
     text = []
     for message in messages:
-        around = affixes.get(message["role"], none)
+        role = message["role"]
+        around = affixes.get(_ROLES.get(role, role), none)
         text += [around.prefix, *map(_part, message.get("content", ())), around.suffix]
     if add_generation_prompt:
         text.append(affixes.get("model", none).prefix)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Constraint", "ConstraintCompiler", "Lark"]
 
+_MARK = "\x02"  # joins with nothing
 _MOST_TEXT = 1 << 20
 """Length of a grammar in characters."""
 
@@ -46,6 +47,7 @@ class ConstraintCompiler:
         self._vocabulary = llguidance.LLTokenizer(
             llguidance.TokenizerWrapper(vocabulary), n_vocab=vocabulary_size, eos_token=list(end_tokens)
         )
+        vocabulary.longest_tokens = self._vocabulary.greedy_tokenize
 
     def compile(self, response_format: ResponseFormat | Lark) -> Constraint:
         """The constraint of one reply.
@@ -73,8 +75,8 @@ class Constraint:
     def mask(self) -> bytes:
         """Which tokens may come next: token ``t`` is bit ``t % 8`` of byte ``t // 8``, 1 for yes.
 
-        As long as the vocabulary, rounded up to 32 bits. The tokens that end a reply are among them where it may
-        end, and are the only ones when it must.
+        As long as the vocabulary, rounded up to 32 bits. The tokens that end a reply are among them where it
+        may end, and are the only ones when it must.
 
         Raises:
             OptionError: The format takes more work than is allowed.
@@ -91,7 +93,7 @@ class Constraint:
             EngineError: It was not among those that may come next.
         """
         if not self._matcher.consume_token(token):
-            raise EngineError(f"Token {token} does not fit response_format: {self._matcher.get_error()}")
+            raise EngineError(f"Token {token} does not fit response_format: {_reason(self._matcher)}")
 
     @property
     def is_finished(self) -> bool:
@@ -113,27 +115,42 @@ class _Vocabulary:
         self.special_token_ids = sorted(tokenizer.special_ids | set(end_tokens))
         self.eos_token_id = end_tokens[0]
         self.bos_token_id = None
+        self.longest_tokens: Callable[[str], list[int]] | None = None
 
     def __call__(self, text: str | bytes) -> list[int]:
-        return self._tokenizer.encode(text.decode() if isinstance(text, bytes) else text)
+        """Ids that stand for exactly this text, as it would go on from another."""
+        text = text.decode() if isinstance(text, bytes) else text
+        # Some tokenizers put a blank before a text; what follows a mark is as in the middle of one.
+        mark = _MARK if self._tokenizer.leading_blanks else ""
+        ids = self._tokenizer.encode(mark + text)[len(self._tokenizer.encode(mark)) :]
+        exact = b"".join(self.tokens[token] for token in ids) == text.encode()
+        # Others replace or drop characters, which the reply may need to have.
+        return ids if exact or self.longest_tokens is None else self.longest_tokens(text)
 
 
 def _grammar(response_format: ResponseFormat | Lark) -> str:
     import llguidance
 
-    match response_format:
-        case Regex(pattern):
-            return llguidance.LLMatcher.grammar_from_regex(pattern)
-        case Lark(grammar):
-            return llguidance.LLMatcher.grammar_from_lark(grammar)
-        case JsonSchema(schema):
-            try:
+    try:
+        match response_format:
+            case Regex(pattern):
+                return llguidance.LLMatcher.grammar_from_regex(pattern)
+            case Lark(grammar):
+                return llguidance.LLMatcher.grammar_from_lark(grammar)
+            case JsonSchema(schema):
                 text = json.dumps(dict(schema), ensure_ascii=False, allow_nan=False)
                 return llguidance.LLMatcher.grammar_from_json_schema(text)
-            except (TypeError, ValueError, RecursionError) as error:
-                raise OptionError(f"The schema of response_format is no JSON: {error}") from None
+    except UnicodeEncodeError as error:
+        raise OptionError(f"response_format is not valid Unicode: {error.reason}") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise OptionError(f"The schema of response_format is no JSON: {error}") from None
 
 
 def _refused(matcher: llguidance.LLMatcher) -> OptionError:
-    reason = matcher.get_error().strip().splitlines()
-    return OptionError(f"The engine cannot work with this response_format: {reason[0] if reason else '?'}")
+    return OptionError(f"The engine cannot work with this response_format: {_reason(matcher)}")
+
+
+def _reason(matcher: llguidance.LLMatcher) -> str:
+    """What is wrong, without the state of the parser that follows it."""
+    lines: list[str] = matcher.get_error().strip().split("\n<state>")[0].splitlines()
+    return " ".join(line.strip() for line in lines[:4])

@@ -1,4 +1,4 @@
-"""How templates write values: as the official engine's template library (minijinja, in Rust) does, not Python."""
+"""How templates write values: as the official engine's template library, minijinja in Rust, does."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from jinja2.runtime import Macro, Undefined
+from jinja2.utils import Namespace
 
 __all__ = ["to_json", "to_text"]
 
@@ -71,7 +72,9 @@ def _inside(value: Any) -> str:
             return "{" + ", ".join(f"{_inside(k)}: {_inside(v)}" for k, v in value.items()) + "}"
         case list() | tuple() | range() | set() | frozenset():
             return "[" + ", ".join(map(_inside, value)) + "]"
-        case _ if isinstance(value, Iterable):
+        case Namespace():
+            return _inside(value._Namespace__attrs)
+        case Iterable():
             return "<iterator>"
         case _:
             return str(value)

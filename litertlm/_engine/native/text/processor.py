@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 
-from litertlm._engine.native.text.affixes import render_affixes
+from litertlm._engine.native.text.affixes import BUILT_IN, render_affixes
 from litertlm._engine.native.text.channels import ReplyParser, open_channel
 from litertlm._engine.native.text.constraint import Constraint, ConstraintCompiler, Lark
 from litertlm._engine.native.text.prompt import message_values, tool_values
@@ -13,6 +13,7 @@ from litertlm._engine.native.text.template import compiled
 from litertlm._engine.native.text.tokenizer import Detokenizer, read_tokenizer
 from litertlm._engine.native.text.toolcalls import fences_of, writing_of
 from litertlm._engine.seam import ToolSpec
+from litertlm.errors import ModelFileError
 from litertlm.messages import Message
 from litertlm.modelfile import ModelFile, Token
 from litertlm.modelfile.text_format import read_text_format
@@ -28,10 +29,11 @@ class TextProcessor:
         file: An open model file; it may be closed afterwards.
 
     Raises:
-        ModelFileError: Its tokenizer, or its way of calling tools, is not known here.
+        ModelFileError: Its tokenizer, its prompts or its way of calling tools are not known here.
 
     Attributes:
-        start_tokens: Ids before every conversation; empty for none. ``render`` and ``encode`` do not add them.
+        start_token: Id before every conversation, whatever its prompt begins with; None for none. ``render``
+            and ``encode`` do not add it.
         stop_tokens: Sequences of ids that end a reply, most of them of one id.
         suppressed_tokens: Ids that are never chosen.
         vocabulary_size: Ids of the tokenizer are below it; the model may have more logits.
@@ -41,10 +43,12 @@ class TextProcessor:
 
     def __init__(self, file: ModelFile) -> None:
         self._format = text = read_text_format(file)
+        if not text.chat_template and text.model_type in BUILT_IN:
+            raise ModelFileError(f"it has no chat template, and that of {text.model_type} is not known")
         self._tokenizer = read_tokenizer(text.tokenizer_kind, text.tokenizer)
         self._fences = fences_of(text.model_type, text.settings)
         self._writing = writing_of(text.model_type, text.settings)
-        self.start_tokens = self._ids(text.start_token)
+        self.start_token = next(iter(self._ids(text.start_token)), None)
         self.stop_tokens = tuple(ids for token in text.stop_tokens if (ids := self._ids(token)))
         self.suppressed_tokens = text.suppressed_tokens
         self.vocabulary_size = self._tokenizer.size
@@ -91,7 +95,7 @@ class TextProcessor:
         """
         said = message_values(messages, self._writing)
         template = self._format.chat_template if chat_template is None else chat_template
-        if not template and self._format.affixes and chat_template is None:
+        if not template:
             return render_affixes(self._format.affixes, said, add_generation_prompt)
         values = {"messages": said, "add_generation_prompt": add_generation_prompt}
         if tools:
@@ -130,6 +134,10 @@ class TextProcessor:
         return self._compilers[size].compile(response_format)
 
     def _ids(self, token: Token | None) -> tuple[int, ...]:
+        """Ids of a token of the metadata: the token of that text, or what the text is encoded to."""
         if token is None:
             return ()
-        return tuple(self._tokenizer.encode(token)) if isinstance(token, str) else token
+        if not isinstance(token, str):
+            return token
+        known = self._tokenizer.token_id(token)
+        return tuple(self._tokenizer.encode(token)) if known is None else (known,)

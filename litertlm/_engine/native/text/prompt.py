@@ -18,7 +18,9 @@ MOST_DEPTH = 500
 
 
 def message_values(messages: Sequence[Message], syntax: ToolCallSyntax | None) -> list[dict[str, Any]]:
-    """Messages as templates see them; keys in alphabetical order, as the official engine has them.
+    """Messages as templates see them, down to the order of keys, which templates can show.
+
+    They are in alphabetical order, save in messages that are rewritten for a syntax.
 
     Args:
         messages: All that was said.
@@ -54,17 +56,18 @@ def _message(message: Message, syntax: ToolCallSyntax | None) -> dict[str, Any]:
         values["content"] = content
     if message.tool_calls:
         values["tool_calls"] = [_call(call, syntax) for call in message.tool_calls]
-    return dict(sorted(values.items()))
+    rewritten = syntax is not None and (message.tool_calls or message.role == "tool")
+    return values if rewritten else _in_order(values)
 
 
 def _call(call: ToolCall, syntax: ToolCallSyntax | None) -> dict[str, Any]:
     arguments = _json(dict(call.arguments))
-    function = {"name": call.name}
     if syntax is None:
-        function["arguments"] = arguments
-    elif arguments:
+        return {"function": {"arguments": arguments, "name": call.name}, "type": "function"}
+    function: dict[str, Any] = {"name": call.name}
+    if arguments:
         function["arguments"] = {name: syntax.write_value(value) for name, value in arguments.items()}
-    return {"function": dict(sorted(function.items())), "type": "function"}
+    return {"type": "function", "function": function}
 
 
 def _part(part: Part, syntax: ToolCallSyntax | None) -> dict[str, Any]:
@@ -79,9 +82,13 @@ def _part(part: Part, syntax: ToolCallSyntax | None) -> dict[str, Any]:
             response = _json(result)
             if syntax is None:
                 return {"name": name, "response": response, "type": "tool_response"}
-            return {"text": syntax.write_result(name, response), "type": "text"}
+            return {"type": "text", "text": syntax.write_result(name, response)}
         case _:
             raise TypeError(f"not a message part: {part!r}")
+
+
+def _in_order(values: dict[str, Any]) -> dict[str, Any]:
+    return dict(sorted(values.items()))
 
 
 def _json(value: Any, *, sort_keys: bool = True) -> Any:

@@ -40,7 +40,9 @@ class ChatTemplate:
             self._template = _sandbox().from_string(_without_generation(source))
         except TemplateSyntaxError as error:
             raise _error(error.message or "syntax error", error.lineno) from None
-        except (RecursionError, MemoryError, SyntaxError):
+        except SyntaxError as error:
+            raise _error(error.msg, None) from None
+        except (RecursionError, MemoryError):
             raise _error("it is nested too deep", None) from None
 
     def render(self, values: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Text to token ids and back.
 
-A token is a run of bytes. Decoding joins the bytes and reads them as UTF-8, so that decoding piece by piece and
-at once are one and the same thing, whatever the model writes.
+A token is a run of bytes. Decoding joins the bytes and reads them as UTF-8, so that decoding piece by piece
+and at once are one and the same thing, whatever the model writes.
 """
 
 from __future__ import annotations
@@ -51,6 +51,10 @@ class Tokenizer(Protocol):
 
     def token_bytes(self, token: int) -> bytes:
         """What a token stands for; b"" for one that does not exist."""
+        ...
+
+    def token_id(self, text: str) -> int | None:
+        """The token that is written so, control tokens included; None when there is none."""
         ...
 
 
@@ -112,7 +116,11 @@ class HuggingFaceTokenizer:
         self._byte_level, self._byte_fallback = "ByteLevel" in steps, "ByteFallback" in steps
         self.leading_blanks = max(steps.values())
         added = self._tokenizer.get_added_tokens_decoder()
-        self.special_ids = frozenset(token for token, entry in added.items() if entry.special)
+        self.special_ids = frozenset(
+            token
+            for token, entry in added.items()
+            if entry.special and not (self._byte_fallback and _BYTE.fullmatch(entry.content))
+        )
         ids = self._tokenizer.get_vocab(with_added_tokens=True).values()
         self.size = max(ids, default=-1) + 1
         self.token_bytes = cache(self._token_bytes)
@@ -120,6 +128,10 @@ class HuggingFaceTokenizer:
     def encode(self, text: str) -> list[int]:
         """See :class:`Tokenizer`."""
         return self._tokenizer.encode(_checked(text), add_special_tokens=False).ids
+
+    def token_id(self, text: str) -> int | None:
+        """See :class:`Tokenizer`."""
+        return self._tokenizer.token_to_id(text)
 
     def _token_bytes(self, token: int) -> bytes:
         text = self._tokenizer.id_to_token(token) if 0 <= token < self.size else None
@@ -165,6 +177,11 @@ class SentencePieceTokenizer:
     def encode(self, text: str) -> list[int]:
         """See :class:`Tokenizer`."""
         return list(self._model.EncodeAsIds(_checked(text)))
+
+    def token_id(self, text: str) -> int | None:
+        """See :class:`Tokenizer`."""
+        token = int(self._model.PieceToId(text))
+        return None if self._model.IsUnknown(token) else token
 
     def _token_bytes(self, token: int) -> bytes:
         if not 0 <= token < self.size:

@@ -91,5 +91,3 @@ def writing_of(model_type: str, settings: Mapping[str, Any]) -> ToolCallSyntax |
     if model_type == "function_gemma" and not settings.get("use_template_for_fc_format"):
         return fc.FunctionCallSyntax()
     return None
-
-

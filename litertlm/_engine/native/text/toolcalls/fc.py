@@ -6,6 +6,7 @@ Texts stand between quotes that the model never writes otherwise; there is no es
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +33,7 @@ _KINDS = {
     }.items()
 }
 _WORDS = {"true": True, "false": False, "null": None}
+_RESPONSE = "tool_response"
 _MOST_DEPTH = 100
 _TYPES = frozenset(("string", "number", "integer", "object", "array", "boolean", "null"))
 
@@ -89,7 +91,7 @@ def _value(tokens: Tokens, depth: int) -> Any:
         case "a text":
             return re.sub(f"^{_QUOTE}|{_QUOTE}$", "", tokens.take("a text"))
         case _:
-            tokens.fail("a value")
+            return tokens.fail("a value")
 
 
 def _number(text: str) -> int | float:
@@ -98,8 +100,8 @@ def _number(text: str) -> int | float:
             raise MalformedCallError("a number is too long")
         return int(text)
     number = float(text)
-    if number in (float("inf"), float("-inf")):
-        raise MalformedCallError(f"the number {text} is too large")
+    if math.isinf(number):
+        raise MalformedCallError("a number is too large")
     return number
 
 
@@ -125,14 +127,22 @@ class FunctionCallSyntax:
 
     def write_result(self, name: str, response: Any) -> str:
         """``NAME{...}``; what is no object becomes one, in the official engine's way."""
-        fields = response if isinstance(response, Mapping) else {"response": response, "type": "tool_response"}
-        return f"{name}{self.write_value(fields)}"
+        is_object = isinstance(response, Mapping)
+        return name + self.write_value(response if is_object else {"response": response, "type": _RESPONSE})
 
 
 def _capitals(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {
-            key: item.upper() if key == "type" and isinstance(item, str) and item in _TYPES else _capitals(item)
-            for key, item in value.items()
-        }
-    return [_capitals(item) for item in value] if isinstance(value, list) else value
+    match value:
+        case Mapping():
+            return {
+                key: str(item).upper() if key == "type" and _is_type(item) else _capitals(item)
+                for key, item in value.items()
+            }
+        case list():
+            return [_capitals(item) for item in value]
+        case _:
+            return value
+
+
+def _is_type(value: Any) -> bool:
+    return isinstance(value, str) and value in _TYPES

@@ -14,8 +14,8 @@ def read(code: str) -> Calls:
     """See :data:`~litertlm._engine.native.text.toolcalls.syntax.Reader`."""
     try:
         root = json.loads(code, parse_constant=_no_constant)
-        code.encode()
-        json.dumps(root, ensure_ascii=False).encode()
+        # Escapes can spell half characters, and digits numbers without end.
+        json.dumps(root, ensure_ascii=False, allow_nan=False).encode()
     except RecursionError:
         raise MalformedCallError("the arguments are nested too deep") from None
     except ValueError as error:

@@ -6,6 +6,7 @@ Texts are taken as they are written, backslashes included, as the official engin
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -46,7 +47,7 @@ _ANNOTATIONS = {
 
 
 def read(code: str) -> Calls:
-    """See :data:`~litertlm._engine.native.text.toolcalls.syntax.Reader`: calls one after the other, or a list."""
+    """Calls in a row, or a list; see :data:`~litertlm._engine.native.text.toolcalls.syntax.Reader`."""
     tokens = Tokens(code, _KINDS)
     calls: Calls = []
     if tokens.skip("'['"):
@@ -101,14 +102,17 @@ def _value(tokens: Tokens, depth: int) -> Any:
                 raise MalformedCallError(f"the number {text[:30]} is too large")
             return int(text)
         case "a number":
-            return float(tokens.take("a number"))
+            number = float(tokens.take("a number"))
+            if math.isinf(number):
+                raise MalformedCallError("a number is too large")
+            return number
         case "a text":
             return tokens.take("a text")[1:-1]
         case "a name":
             name = tokens.take("a name")
             return {"__type__": name, **_arguments(tokens, depth)}
         case _:
-            tokens.fail("a value")
+            return tokens.fail("a value")
 
 
 def _list(tokens: Tokens, depth: int) -> list[Any]:
@@ -168,7 +172,9 @@ class PythonSyntax:
                 arguments = ", ".join(f"{key}={self.write_value(item)}" for key, item in fields.items())
                 return f"{kind}({arguments})"
             case Mapping():
-                return "{" + ", ".join(f'"{key}": {self.write_value(item)}' for key, item in value.items()) + "}"
+                return (
+                    "{" + ", ".join(f'"{key}": {self.write_value(item)}' for key, item in value.items()) + "}"
+                )
             case list():
                 return "[" + ", ".join(map(self.write_value, value)) + "]"
             case _:

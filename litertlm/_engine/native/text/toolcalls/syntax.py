@@ -41,7 +41,6 @@ class Tokens:
     Args:
         text: What is read.
         kinds: A pattern for each kind of token. The longest match counts, the first of several.
-        ends: What stands for the end in messages.
 
     What is no token is skipped, as there; so a stray character does not spoil a call.
     """

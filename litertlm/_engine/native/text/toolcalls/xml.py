@@ -1,6 +1,7 @@
 """The syntax of MiniCPM 5: ``<function name="NAME"><param name="key">text</param></function>``.
 
-The fences are part of the syntax; all arguments are texts.
+The fences are part of the syntax; all arguments are texts. The official engine reads these calls only in
+replies that it does not stream, unless the model file names the fences.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from litertlm._engine.native.text.toolcalls.syntax import Calls, MalformedCallEr
 __all__ = ["read"]
 
 _NAME = r"""\s+name\s*=\s*["']([^"']+)["']\s*>"""
-_FUNCTION = re.compile(_NAME)
+_FUNCTION = re.compile(rf"(?:\s*<function)?{_NAME}")
 _PARAMETER = re.compile(rf"<param{_NAME}(.*?)</param>", re.DOTALL)
 _CDATA = re.compile(r"<!\[CDATA\[(.*)\]\]>", re.DOTALL)
 
