@@ -14,7 +14,7 @@ from litertlm.modelfile import ModelFile
 from litertlm.options import Backend, EngineChoice, Sampler, WeightPlace
 
 if TYPE_CHECKING:
-    from litertlm._engine.native.plan import Plan
+    from litertlm._engine.native.plan.plan import Plan
 
 __all__ = ["Encoders", "Wanted", "choose"]
 
@@ -124,7 +124,7 @@ def _planned(file: ModelFile, wanted: Wanted) -> Plan | str:
         return f"backend={wanted.backend!r} was asked for, and it runs on the CPU only"
     if wanted.lib is not None and wanted.engine == "auto":
         return "lib= names an engine library"
-    from litertlm._engine.native.plan import NotRecognised, plan
+    from litertlm._engine.native.plan.planner import NotRecognised, plan
 
     try:
         return plan(file)
