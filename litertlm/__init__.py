@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from litertlm import events
 from litertlm.chat import Chat, Context, OnOverflow, Overflow, SendOptions, Stream
-from litertlm.client import Client, ClientInfo
+from litertlm.client import Client
+from litertlm.client_info import ClientInfo
 from litertlm.engine_log import engine_log
 from litertlm.errors import (
     BackendUnavailable,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from litertlm.chat import OnOverflow, SendOptions
 from litertlm.chat.async_chat import AsyncChat
 from litertlm.chat.compose import PartLike
-from litertlm.client import Client, ClientInfo
+from litertlm.client import Client
+from litertlm.client_info import ClientInfo
 from litertlm.errors import ClosedError
 from litertlm.messages import Message, Reply
 

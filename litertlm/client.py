@@ -6,7 +6,6 @@ import inspect
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +16,7 @@ from litertlm.chat.compose import PartLike, opening
 from litertlm.chat.overflow import check_policy
 from litertlm.chat.settings import Settings
 from litertlm.chat.timeline import Timeline
+from litertlm.client_info import ClientInfo, info_of
 from litertlm.errors import ModalityUnavailable, OptionError
 from litertlm.messages import Message, Reply, Score
 from litertlm.options import (
@@ -25,7 +25,6 @@ from litertlm.options import (
     CacheType,
     EncoderBackend,
     EngineChoice,
-    Sampler,
     WeightPlace,
     check_choice,
 )
@@ -34,54 +33,11 @@ from litertlm.templates import Markers
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from litertlm._engine.seam import Engine, EngineInfo, Preface
+    from litertlm._engine.seam import Engine, Preface
     from litertlm.chat.portable import ChatRecord
     from litertlm.tools import ToolLike, Toolset
 
-__all__ = ["Client", "ClientInfo"]
-
-
-@dataclass(frozen=True, slots=True)
-class ClientInfo:
-    """What a client really uses.
-
-    Attributes:
-        path: The model file.
-        model_type: The model's family, for example ``"gemma4"``.
-        engine: Which engine runs it: ``"native"`` or ``"litert"``.
-        engine_reason: Why that is not ``"native"``; None when it is.
-        media_engine: Which engine chats go on with once they hold an image or a recording.
-        library: The engine library's file.
-        library_version: Its version.
-        backend: Where the text model runs.
-        vision_backend: Where images are encoded; None: nowhere.
-        audio_backend: Where sound is encoded; None: nowhere.
-        threads: CPU threads.
-        max_context: Context length in tokens, None when the model does not say.
-        modalities: What a message may hold: ``"text"``, ``"image"``, ``"audio"``.
-        cache_dir: Where weight caches are kept, None when nowhere.
-        sampler: How replies are sampled when nothing else is said.
-        supports_thinking: Whether the model has a thinking channel.
-        supports_tools: Whether the model can call tools.
-    """
-
-    path: str
-    model_type: str
-    engine: str
-    engine_reason: str | None
-    media_engine: str | None
-    library: str
-    library_version: str
-    backend: str
-    vision_backend: str | None
-    audio_backend: str | None
-    threads: int
-    max_context: int | None
-    modalities: tuple[str, ...]
-    cache_dir: str | None
-    sampler: Sampler
-    supports_thinking: bool
-    supports_tools: bool
+__all__ = ["Client"]
 
 
 class Client:
@@ -165,26 +121,7 @@ class Client:
     @property
     def info(self) -> ClientInfo:
         """What is really used."""
-        engine, model = self._engine.info, self._model
-        return ClientInfo(
-            path=model.path,
-            model_type=model.model_type,
-            engine=engine.engine,
-            engine_reason=engine.reason,
-            media_engine=engine.media_engine or (engine.engine if _has_encoder(engine) else None),
-            library=engine.library,
-            library_version=engine.library_version,
-            backend=engine.backend,
-            vision_backend=engine.vision_backend,
-            audio_backend=engine.audio_backend,
-            threads=engine.threads,
-            max_context=engine.max_context,
-            modalities=model.modalities,
-            cache_dir=engine.cache_dir,
-            sampler=model.sampler,
-            supports_thinking=model.supports_thinking,
-            supports_tools=model.supports_tools,
-        )
+        return info_of(self._engine.info, self._model)
 
     def chat(
         self,
@@ -407,10 +344,6 @@ def _preface(
         thinking=settings.decoding.thinking,
         chat_template=chat_template,
     )
-
-
-def _has_encoder(info: EngineInfo) -> bool:
-    return info.vision_backend is not None or info.audio_backend is not None
 
 
 def _model_of(engine: Engine) -> ModelFacts:

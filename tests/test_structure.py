@@ -30,6 +30,7 @@ ROOMS = (
     "bundled",
     "chat",
     "loading",
+    "client_info",
     "client",
     "async_client",
     "testing",

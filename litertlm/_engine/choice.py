@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from litertlm._engine.memory import free_memory
 from litertlm._engine.seam import Engine
-from litertlm.errors import OptionError
+from litertlm.errors import ModelFileError, OptionError
 from litertlm.modelfile import ModelFile
 from litertlm.options import Backend, EngineChoice, Sampler, WeightPlace
-
-if TYPE_CHECKING:
-    from litertlm._engine.native.plan.plan import Plan
 
 __all__ = ["Encoders", "Wanted", "choose"]
 
@@ -86,15 +82,14 @@ def choose(file: ModelFile, wanted: Wanted) -> Engine:
         OptionError: Our own engine was asked for, and it cannot run this model; the error says why.
         LiteRTLMError: The model cannot be loaded.
     """
-    plan = _planned(file, wanted)
-    if isinstance(plan, str):
+    text = _native(file, wanted)
+    if isinstance(text, str):
         if wanted.engine == "native":
             raise OptionError(
-                f"engine='native' cannot run this: {plan}",
+                f"engine='native' cannot run this: {text}",
                 hint="engine='auto' uses the official library then.",
             )
-        return _litert(file, wanted, reason=plan)
-    text = _native(file, plan, wanted)
+        return _litert(file, wanted, reason=text)
     encoders = wanted.encoders
     if not encoders.any:
         return text
@@ -116,27 +111,26 @@ def choose(file: ModelFile, wanted: Wanted) -> Engine:
     return pair
 
 
-def _planned(file: ModelFile, wanted: Wanted) -> Plan | str:
-    """What our own engine would compute, or why it cannot."""
+def _native(file: ModelFile, wanted: Wanted) -> Engine | str:
+    """The model on our own engine, or why that cannot be."""
     if wanted.engine == "litert":
         return "engine='litert' was asked for"
     if wanted.backend != "cpu":
         return f"backend={wanted.backend!r} was asked for, and it runs on the CPU only"
     if wanted.lib is not None and wanted.engine == "auto":
         return "lib= names an engine library"
-    from litertlm._engine.native.plan.planner import NotRecognised, plan
-
-    try:
-        return plan(file)
-    except NotRecognised as refusal:
-        return str(refusal)
-
-
-def _native(file: ModelFile, plan: Plan, wanted: Wanted) -> Engine:
     from litertlm._engine.native import NativeEngine, NativeOptions
+    from litertlm._engine.native.plan.planner import NotRecognised, plan
     from litertlm._engine.native.text import TextProcessor
 
-    limits = [wanted.max_tokens, file.description.max_context, plan.max_context]
+    try:
+        recipe, text = plan(file), TextProcessor(file)
+    except NotRecognised as refusal:
+        return str(refusal)
+    except ModelFileError as refusal:
+        # The official library may know what we do not, and says itself if it does not either.
+        return refusal.problem
+    limits = [wanted.max_tokens, file.description.max_context, recipe.max_context]
     options = NativeOptions(
         threads=wanted.threads,
         max_context=min(limit for limit in limits if limit is not None),
@@ -146,7 +140,7 @@ def _native(file: ModelFile, plan: Plan, wanted: Wanted) -> Engine:
         wide_cache=wanted.wide_cache,
         cache_limit=wanted.cache_limit,
     )
-    return NativeEngine(file, plan, TextProcessor(file), options)
+    return NativeEngine(file, recipe, text, options)
 
 
 def _copies(file: ModelFile, asked: WeightPlace) -> bool:

@@ -155,7 +155,7 @@ class NativeConversation:
         except TemplateError:
             return 0  # a template may want a message of the user in any case
         common = rendered[: _common(rendered, prompt.text)]
-        shared = [*self.engine.text.start_tokens, *self.engine.text.encode(common)]
+        shared = [*self.engine.start_tokens, *self.engine.text.encode(common)]
         # Where the two part, the last tokens may be others.
         return _common(shared, prompt.ids)
 
@@ -173,7 +173,9 @@ class NativeConversation:
         rendered = self._rendered((message,), options)
         text = self.engine.text
         so_far = (
-            self._transcript if self._transcript.passages else Transcript((Passage("", text.start_tokens),))
+            self._transcript
+            if self._transcript.passages
+            else Transcript((Passage("", self.engine.start_tokens),))
         )
         return so_far.extended_to(rendered, text.encode)
 

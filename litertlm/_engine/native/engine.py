@@ -69,6 +69,8 @@ class NativeEngine:
         self.text = text
         self.max_context = options.max_context
         self.vocabulary = plan.vocabulary
+        # Ids before every conversation.
+        self.start_tokens = () if text.start_token is None else (text.start_token,)
         self.stop_tokens = tuple(ids[0] for ids in text.stop_tokens if len(ids) == 1)
         self._sampler = options.sampler
         self._pool = shared_pool(options.threads)
@@ -108,7 +110,7 @@ class NativeEngine:
         if not isinstance(prompt, str) or not prompt:
             raise MessageError("The prompt is no text, or empty")
         transcript = Transcript(
-            (Passage("", self.text.start_tokens), Passage(prompt, tuple(self.tokenize(prompt))))
+            (Passage("", self.start_tokens), Passage(prompt, tuple(self.tokenize(prompt))))
         )
         return CompletionTurn(self, transcript, options, self.sampler_of(options.sampler))
 

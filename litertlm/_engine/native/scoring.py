@@ -25,7 +25,7 @@ def score(engine: NativeEngine, prompt: str, text: str) -> Score:
     for what, value in (("prompt", prompt), ("text", text)):
         if not isinstance(value, str) or not value:
             raise MessageError(f"The {what} is no text, or empty")
-    before = [*engine.text.start_tokens, *engine.tokenize(prompt)]
+    before = [*engine.start_tokens, *engine.tokenize(prompt)]
     target = engine.tokenize(text)
     if len(before) + len(target) > engine.max_context:
         raise ContextOverflow(0, len(before) + len(target), engine.max_context)
