@@ -2,11 +2,12 @@
 
 ::
 
-    python bench/batch.py --model FILE [--chats 1 2 4 8] [--tokens 48] [--rounds 3] [--threads N] [--gguf FILE]
+    python bench/batch.py --model FILE [--chats 1 2 4 8] [--tokens 48] [--rounds 3] [--threads N] [--gguf
+    FILE]
 
-All chats ask at the same moment and write equally many tokens. Our own engine decodes them in one pass over the
-weights; the official engine one after the other. llama.cpp, if a GGUF file of the same weights is given, decodes all
-sequences of a batch in one pass too, driven as its server does it.
+All chats ask at the same moment and write equally many tokens. Our own engine decodes them in one pass over
+the weights; the official engine one after the other. llama.cpp, if a GGUF file of the same weights is given,
+decodes all sequences of a batch in one pass too, driven as its server does it.
 """
 
 from __future__ import annotations

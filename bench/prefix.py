@@ -4,15 +4,16 @@
 
     python bench/prefix.py --model FILE [--chats 20] [--words 700] [--threads N]
 
-Every chat is new, has the same system message and tools, and asks something of its own; the answer is one token, so
-that the time of the whole turn is the time to the first token. Our own engine finds what the first chat has prefilled
-and computes only what is new; the official binding, on the same file with as many threads, begins from nothing. They
-take turns, chat by chat. The first chat of each is shown apart.
+Every chat is new, has the same system message and tools, and asks something of its own; the answer is one
+token, so that the time of the whole turn is the time to the first token. Our own engine finds what the first
+chat has prefilled and computes only what is new; the official binding, on the same file with as many threads,
+begins from nothing. They take turns, chat by chat. The first chat of each is shown apart.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 import tempfile
@@ -29,8 +30,8 @@ GREEDY = {"temperature": 0}
 
 def system_message(words: int) -> str:
     """So many words that mean something."""
-    sentence = "You are a patient assistant of a public library who answers briefly and politely".split()
-    return " ".join(sentence[number % len(sentence)] for number in range(words))
+    sentence = ("You", "are", "a", "patient", "assistant", "who", "answers", "briefly", "and", "politely.")
+    return " ".join(itertools.islice(itertools.cycle(sentence), words))
 
 
 def parameters(number: int) -> dict[str, Any]:

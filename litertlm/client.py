@@ -232,6 +232,12 @@ class Client:
         timeline = Timeline.restored(
             self._engine, preface, self._markers, lambda now: saving.states_of(record, now)
         )
+        if not isinstance(source, ChatRecord):
+            from litertlm.chat.portable.kv_file import kept_kv
+
+            with kept_kv(source) as state:
+                if state is not None:
+                    timeline.restore_kv(state)
         return Chat(
             timeline,
             settings,

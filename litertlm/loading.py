@@ -102,6 +102,7 @@ def load_engine(
                 threads=threads or available_cores(),
                 max_tokens=max_tokens,
                 sampler=facts.sampler,
+                digest=facts.digest,
                 lib=lib,
                 cache_dir=_cache_dir(cache_dir),
                 weights=weights,

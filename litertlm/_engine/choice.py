@@ -51,6 +51,7 @@ class Wanted:
         threads: CPU threads, >= 1.
         max_tokens: Context length wanted; None: the model's.
         sampler: The model's own sampler defaults, every field set.
+        digest: Tells the model from others.
         lib: The official library's file, if one was named.
         cache_dir: Folder for the official library's weight caches; None: none are kept.
         weights: How our own engine reads weights.
@@ -64,6 +65,7 @@ class Wanted:
     threads: int
     max_tokens: int | None
     sampler: Sampler
+    digest: str
     lib: str | os.PathLike[str] | None
     cache_dir: str | None
     weights: WeightPlace
@@ -135,6 +137,7 @@ def _native(file: ModelFile, wanted: Wanted) -> Engine | str:
         threads=wanted.threads,
         max_context=min(limit for limit in limits if limit is not None),
         sampler=wanted.sampler,
+        digest=wanted.digest,
         kernels=os.environ.get("LITERTLM_KERNELS") or None,
         copy_weights=_copies(file, wanted.weights),
         wide_cache=wanted.wide_cache,

@@ -10,11 +10,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from litertlm._engine.seam import Conversation, Engine, Mark, Preface, Turn
 from litertlm.errors import ClosedError
 from litertlm.messages import Audio, Image, Message, Score
 from litertlm.options import TurnOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = ["PairedEngine"]
 
@@ -165,6 +169,14 @@ class PairedConversation:
     def fork(self) -> PairedConversation:
         """An independent conversation in the same state."""
         return PairedConversation(self._engine, self._preface, self._where.fork())
+
+    def save_kv(self) -> Buffer | None:
+        """What is in the KV cache, if the engine that goes on can tell."""
+        return self._where.save_kv()
+
+    def restore_kv(self, state: Buffer) -> bool:
+        """Have that in the KV cache; whether it fits."""
+        return self._where.restore_kv(state)
 
     def close(self) -> None:
         """Free the KV caches. Idempotent."""

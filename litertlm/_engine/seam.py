@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from litertlm.errors import LiteRTLMError
 from litertlm.messages import Message, Score, Timings, ToolCall
 from litertlm.options import Sampler, TurnOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = [
     "Conversation",
@@ -223,6 +226,17 @@ class Conversation(Protocol):
 
     def fork(self) -> Conversation:
         """An independent conversation in the same state."""
+        ...
+
+    def save_kv(self) -> Buffer | None:
+        """What is in the KV cache, for :meth:`restore_kv`; None: nothing, or it cannot be had."""
+        ...
+
+    def restore_kv(self, state: Buffer) -> bool:
+        """Have in the KV cache what another conversation had that said the same; whether it fits.
+
+        If it does not, nothing changes, and the next turn prefills everything.
+        """
         ...
 
     def close(self) -> None:

@@ -302,9 +302,9 @@ class AsyncChat:
         """An independent chat that goes on from here."""
         return AsyncChat(await asyncio.to_thread(self._chat.fork))
 
-    async def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the chat to a file."""
-        await asyncio.to_thread(self._chat.save, path)
+    async def save(self, path: str | os.PathLike[str], *, kv_cache: bool = False) -> None:
+        """Write the chat to a file, and its KV cache to another."""
+        await asyncio.to_thread(self._chat.save, path, kv_cache=kv_cache)
 
     async def record(self) -> ChatRecord:
         """The chat as a value."""

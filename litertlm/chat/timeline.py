@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from litertlm._engine.seam import Conversation, Engine, Mark, Preface, Turn
 from litertlm.errors import MessageError
 from litertlm.messages import Message, Usage
 from litertlm.options import TurnOptions
 from litertlm.templates import Markers
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = ["State", "Timeline", "first_state", "state_at", "state_before"]
 
@@ -227,6 +231,17 @@ class Timeline:
         timeline = cls(engine, preface, markers)
         timeline._state = state(timeline._conversation)
         return timeline
+
+    def save_kv(self) -> Buffer | None:
+        """What is in the KV cache, for :meth:`restore_kv`."""
+        return self._conversation.save_kv()
+
+    def restore_kv(self, state: Buffer) -> bool:
+        """Have that in the KV cache; whether it fits. Of a timeline on which no turn was made."""
+        if not self._conversation.restore_kv(state):
+            return False
+        self._state = replace(self._state, at=self._conversation.mark())
+        return True
 
     def close(self) -> None:
         """Free the KV cache. Idempotent."""

@@ -6,6 +6,7 @@ import itertools
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from litertlm._engine.seam import Mark, Preface, ToolSpec
 from litertlm.errors import ClosedError, ModalityUnavailable, OptionError
@@ -16,6 +17,9 @@ from litertlm.testing.prompts import ANSWER, START, STOP, media_in, render, rend
 from litertlm.testing.records import TurnRecord
 from litertlm.testing.script import ContractError
 from litertlm.testing.turn import FakeTurn, Prompt, Stage
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = ["FakeConversation", "State"]
 
@@ -117,6 +121,13 @@ class FakeConversation(Stage):
             if self._running is not None:
                 raise ContractError("rewind() was called while a turn runs; close the turn first")
             self._state, self._broken = mark.state, False
+
+    def save_kv(self) -> None:
+        """There is no KV."""
+
+    def restore_kv(self, state: Buffer) -> bool:
+        """There is no KV."""
+        return False
 
     def fork(self) -> FakeConversation:
         """An independent conversation in the same state."""

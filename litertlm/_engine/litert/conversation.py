@@ -33,6 +33,8 @@ from litertlm.messages import Audio, Image, Message
 from litertlm.options import TurnOptions
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from litertlm._engine.litert.engine import LiteRtEngine
 
 __all__ = ["LiteRtConversation"]
@@ -135,6 +137,13 @@ class LiteRtConversation:
         """An independent conversation in the same state."""
         self._require_open()
         return LiteRtConversation(self.engine, self._preface, at=self.mark())
+
+    def save_kv(self) -> None:
+        """The library does not let anybody see it."""
+
+    def restore_kv(self, state: Buffer) -> bool:
+        """Nor change it."""
+        return False
 
     def close(self) -> None:
         """Free the KV cache. Idempotent."""

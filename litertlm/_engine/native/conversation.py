@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from litertlm._engine.call_numbers import first_free_number
 from litertlm._engine.lib import check, lib, native_text, new_error
+from litertlm._engine.native.kv_state import load_state, save_state
 from litertlm._engine.native.transcript import Passage, Transcript
 from litertlm._engine.native.turn import ChatTurn
 from litertlm._engine.seam import Mark, Preface
@@ -23,6 +24,8 @@ from litertlm.messages import Audio, Image, Message, Text
 from litertlm.options import TurnOptions
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from litertlm._engine.native.engine import NativeEngine
 
 __all__ = ["NativeConversation"]
@@ -117,6 +120,19 @@ class NativeConversation:
             other.sequence.close()
             other.sequence = forked
         return other
+
+    def save_kv(self) -> bytearray:
+        """What is in the KV cache, for :meth:`restore_kv`."""
+        self._require_open()
+        return save_state(self.sequence, self._transcript, self.engine.digest)
+
+    def restore_kv(self, state: Buffer) -> bool:
+        """Have in the KV cache what another conversation had that said the same; whether it fits."""
+        self._require_open()
+        transcript = load_state(self.sequence, state, self.engine.digest)
+        if transcript is not None:
+            self._transcript = transcript
+        return transcript is not None
 
     def close(self) -> None:
         """Free the KV cache. Idempotent."""

@@ -36,6 +36,7 @@ class NativeOptions:
         threads: Of the pool, >= 1.
         max_context: In tokens; at most what the model's graph allows.
         sampler: The model's own sampler defaults, every field set.
+        digest: Tells the model from others; saved KV is of use to the same model only.
         kernels: Name of an instruction set's kernels; None: the best for this CPU.
         copy_weights: Whether weights are copied into huge pages, instead of being read from the mapped file.
         wide_cache: Whether the KV cache is float32 instead of float16.
@@ -45,6 +46,7 @@ class NativeOptions:
     threads: int
     max_context: int
     sampler: Sampler
+    digest: str = ""
     kernels: str | None = None
     copy_weights: bool = False
     wide_cache: bool = False
@@ -72,6 +74,7 @@ class NativeEngine:
         # Ids before every conversation.
         self.start_tokens = () if text.start_token is None else (text.start_token,)
         self.stop_tokens = tuple(ids[0] for ids in text.stop_tokens if len(ids) == 1)
+        self.digest = options.digest
         self._sampler = options.sampler
         self._pool = shared_pool(options.threads)
         self.handle = Handle("client", "ltlm_model", _dispose_model, self._pool)

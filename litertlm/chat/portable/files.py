@@ -11,9 +11,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from litertlm.errors import ChatFileError, ChatFileNotFoundError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = ["StrPath", "opened", "replace_file"]
 
@@ -50,7 +53,7 @@ def opened(path: StrPath) -> Iterator[BinaryIO]:
         raise ChatFileError(f"cannot be read: {_reason(error)}", path=path) from error
 
 
-def replace_file(path: StrPath, data: bytes) -> None:
+def replace_file(path: StrPath, data: Buffer) -> None:
     """Have ``path`` hold ``data``; whatever goes wrong, it holds what it held before.
 
     A new file is readable by its owner only; an existing one keeps its permissions. A symbolic link stays,
@@ -104,7 +107,7 @@ def _mode_of(target: Path, path: StrPath) -> int:
     return stat.S_IMODE(status.st_mode)
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
+def _write(path: Path, data: Buffer, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, _PRIVATE)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
