@@ -108,7 +108,7 @@ def test_every_field_of_the_messages_is_stored() -> None:
         Text: {"text"},
         Image: {"source"},
         Audio: {"source", "sample_rate"},
-        ToolCall: {"id", "name", "arguments"},
+        ToolCall: {"id", "name", "arguments", "error"},
         ToolResult: {"call_id", "name", "result"},
     }
     for kind, names in known.items():

@@ -7,8 +7,8 @@
     the header    JSON: the model's digest; text and ids of every passage of the transcript
     the rest      the sequence, as the C engine writes it
 
-The KV of a model means nothing to another one, nor to a build of the engine that lays it out otherwise; then it is not
-used, and everything is prefilled as usual. It is a cache: nothing is lost without it.
+The KV of a model means nothing to another one, nor to a build of the engine that lays it out otherwise; then
+it is not used, and everything is prefilled as usual. It is a cache: nothing is lost without it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The KV cache of a saved chat, in a file beside it: a cache, of use to the same model on the same engine only."""
+"""The KV cache of a saved chat in a file beside it: of use to the same model on the same engine only."""
 
 from __future__ import annotations
 
