@@ -13,7 +13,7 @@ from litertlm._engine.native.text.template import compiled
 from litertlm._engine.native.text.tokenizer import Detokenizer, read_tokenizer
 from litertlm._engine.native.text.toolcalls import fences_of, writing_of
 from litertlm._engine.seam import ToolSpec
-from litertlm.errors import ModelFileError
+from litertlm.errors import ModelFileError, TemplateError
 from litertlm.messages import Message
 from litertlm.modelfile import ModelFile, Token
 from litertlm.modelfile.text_format import read_text_format
@@ -45,6 +45,10 @@ class TextProcessor:
         self._format = text = read_text_format(file)
         if not text.chat_template and text.model_type in BUILT_IN:
             raise ModelFileError(f"it has no chat template, and that of {text.model_type} is not known")
+        try:
+            compiled(text.chat_template)
+        except TemplateError as error:
+            raise ModelFileError(error.message) from None
         self._tokenizer = read_tokenizer(text.tokenizer_kind, text.tokenizer)
         self._fences = fences_of(text.model_type, text.settings)
         self._writing = writing_of(text.model_type, text.settings)
