@@ -35,22 +35,25 @@ class ConstraintCompiler:
     Args:
         tokenizer: The model's.
         end_tokens: Ids that end a reply, at least one.
-        vocabulary_size: How many logits there are, at least ``tokenizer.size``.
 
     Threads: any.
     """
 
-    def __init__(self, tokenizer: Tokenizer, end_tokens: Sequence[int], vocabulary_size: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, end_tokens: Sequence[int]) -> None:
         import llguidance
 
         vocabulary = _Vocabulary(tokenizer, end_tokens)
         self._vocabulary = llguidance.LLTokenizer(
-            llguidance.TokenizerWrapper(vocabulary), n_vocab=vocabulary_size, eos_token=list(end_tokens)
+            llguidance.TokenizerWrapper(vocabulary), eos_token=list(end_tokens)
         )
         vocabulary.longest_tokens = self._vocabulary.greedy_tokenize
 
-    def compile(self, response_format: ResponseFormat | Lark) -> Constraint:
+    def compile(self, response_format: ResponseFormat | Lark, vocabulary_size: int) -> Constraint:
         """The constraint of one reply.
+
+        Args:
+            response_format: What it must look like.
+            vocabulary_size: How many logits there are, at least ``tokenizer.size``.
 
         Raises:
             OptionError: The format is not understood, or too large.
@@ -63,14 +66,15 @@ class ConstraintCompiler:
         matcher = llguidance.LLMatcher(self._vocabulary, grammar, log_level=0)
         if matcher.is_error():
             raise _refused(matcher)
-        return Constraint(matcher)
+        return Constraint(matcher, vocabulary_size)
 
 
 class Constraint:
     """The state of one reply; for one thread at a time."""
 
-    def __init__(self, matcher: llguidance.LLMatcher) -> None:
+    def __init__(self, matcher: llguidance.LLMatcher, vocabulary_size: int) -> None:
         self._matcher = matcher
+        self._bytes = 4 * -(-vocabulary_size // 32)
 
     def mask(self) -> bytes:
         """Which tokens may come next: token ``t`` is bit ``t % 8`` of byte ``t // 8``, 1 for yes.
@@ -84,7 +88,7 @@ class Constraint:
         mask = self._matcher.compute_bitmask()
         if self._matcher.is_error():
             raise _refused(self._matcher)
-        return mask
+        return mask[: self._bytes].ljust(self._bytes, b"\0")
 
     def accept(self, token: int) -> None:
         """A token was chosen.
@@ -112,7 +116,8 @@ class _Vocabulary:
     def __init__(self, tokenizer: Tokenizer, end_tokens: Sequence[int]) -> None:
         self._tokenizer = tokenizer
         self.tokens = [tokenizer.token_bytes(token) for token in range(tokenizer.size)]
-        self.special_token_ids = sorted(tokenizer.special_ids | set(end_tokens))
+        self._control = tokenizer.special_ids.union(end_tokens)
+        self.special_token_ids = sorted(self._control)
         self.eos_token_id = end_tokens[0]
         self.bos_token_id = None
         self.longest_tokens: Callable[[str], list[int]] | None = None
@@ -124,8 +129,10 @@ class _Vocabulary:
         mark = _MARK if self._tokenizer.leading_blanks else ""
         ids = self._tokenizer.encode(mark + text)[len(self._tokenizer.encode(mark)) :]
         exact = b"".join(self.tokens[token] for token in ids) == text.encode()
-        # Others replace or drop characters, which the reply may need to have.
-        return ids if exact or self.longest_tokens is None else self.longest_tokens(text)
+        # Others replace or drop characters, which the reply may need to have. And no text is a control token.
+        if (exact and not self._control.intersection(ids)) or self.longest_tokens is None:
+            return ids
+        return self.longest_tokens(text)
 
 
 def _grammar(response_format: ResponseFormat | Lark) -> str:

@@ -13,7 +13,7 @@ from litertlm._engine.native.text.template import compiled
 from litertlm._engine.native.text.tokenizer import Detokenizer, read_tokenizer
 from litertlm._engine.native.text.toolcalls import fences_of, writing_of
 from litertlm._engine.seam import ToolSpec
-from litertlm.errors import ModelFileError
+from litertlm.errors import ModelFileError, TemplateError
 from litertlm.messages import Message
 from litertlm.modelfile import ModelFile, Token
 from litertlm.modelfile.text_format import read_text_format
@@ -45,6 +45,10 @@ class TextProcessor:
         self._format = text = read_text_format(file)
         if not text.chat_template and text.model_type in BUILT_IN:
             raise ModelFileError(f"it has no chat template, and that of {text.model_type} is not known")
+        try:
+            compiled(text.chat_template)
+        except TemplateError as error:
+            raise ModelFileError(error.message) from None
         self._tokenizer = read_tokenizer(text.tokenizer_kind, text.tokenizer)
         self._fences = fences_of(text.model_type, text.settings)
         self._writing = writing_of(text.model_type, text.settings)
@@ -52,7 +56,7 @@ class TextProcessor:
         self.stop_tokens = tuple(ids for token in text.stop_tokens if (ids := self._ids(token)))
         self.suppressed_tokens = text.suppressed_tokens
         self.vocabulary_size = self._tokenizer.size
-        self._compilers: dict[int, ConstraintCompiler] = {}
+        self._compiler: ConstraintCompiler | None = None
         self._lock = threading.Lock()
 
     def encode(self, text: str) -> list[int]:
@@ -126,12 +130,11 @@ class TextProcessor:
         Raises:
             OptionError: The format is not understood, or too large.
         """
-        size = max(vocabulary_size or 0, self.vocabulary_size)
         with self._lock:
-            if size not in self._compilers:
+            if self._compiler is None:
                 ends = [ids[0] for ids in self.stop_tokens if len(ids) == 1]
-                self._compilers[size] = ConstraintCompiler(self._tokenizer, ends, size)
-        return self._compilers[size].compile(response_format)
+                self._compiler = ConstraintCompiler(self._tokenizer, ends)
+        return self._compiler.compile(response_format, vocabulary_size or self.vocabulary_size)
 
     def _ids(self, token: Token | None) -> tuple[int, ...]:
         """Ids of a token of the metadata: the token of that text, or what the text is encoded to."""

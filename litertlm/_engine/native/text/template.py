@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatTemplate", "compiled"]
 
+# In a template that uses this, the official engine renders message by message, in a way of its own.
+_BY_MESSAGE = "is_appending_to_prefill"
 # Marks what an assistant said, for training; it renders nothing.
 _GENERATION = re.compile(r"\{%([-+]?)\s*(?:end)?generation\s*([-+]?)%\}")
 _FILE = "<template>"  # what Jinja calls a template that is no file
@@ -36,6 +38,8 @@ class ChatTemplate:
     def __init__(self, source: str) -> None:
         from jinja2 import TemplateSyntaxError
 
+        if _BY_MESSAGE in source:
+            raise _error(f"{_BY_MESSAGE} is not supported", None)
         try:
             self._template = _sandbox().from_string(_without_generation(source))
         except TemplateSyntaxError as error:
