@@ -10,7 +10,7 @@ import numpy as np
 
 from litertlm._engine.native.plan import attention
 from litertlm._engine.native.plan.graph import Array, Node, Operand, coalesce, strides_of
-from litertlm._engine.native.plan.plan import Function, Op
+from litertlm._engine.native.plan.steps import Function, Op
 from litertlm._engine.native.plan.symbols import Fixed, Mask, Position, Row, Scores, Shape, Symbol, Token
 from litertlm._engine.native.plan.tflite import Operator
 from litertlm._engine.native.plan.trace import Handler, Trace

@@ -22,7 +22,7 @@ from dataclasses import replace
 import numpy as np
 
 from litertlm._engine.native.plan.graph import Node
-from litertlm._engine.native.plan.plan import Op
+from litertlm._engine.native.plan.steps import Op
 from litertlm._engine.native.plan.symbols import (
     Cache,
     Mask,

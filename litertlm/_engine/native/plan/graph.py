@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from litertlm._engine.native.plan.plan import Function, Matrix, Op
+from litertlm._engine.native.plan.steps import Function, Matrix, Op
 from litertlm._engine.native.plan.tflite import Operator
 
 __all__ = ["Array", "Graph", "Node", "Operand", "coalesce", "strides_of"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from litertlm._engine.native.plan import attention
 from litertlm._engine.native.plan.graph import Node, Operand, coalesce, strides_of
-from litertlm._engine.native.plan.plan import Op
+from litertlm._engine.native.plan.steps import Op
 from litertlm._engine.native.plan.symbols import (
     Cache,
     Fixed,

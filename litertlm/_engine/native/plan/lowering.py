@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from litertlm._engine.native.plan.graph import Array, Graph, Node, Operand
-from litertlm._engine.native.plan.plan import NONE, Cache, Constant, Matrix, Op, Plan, Step
+from litertlm._engine.native.plan.steps import NONE, Cache, Constant, Matrix, Op, Plan, Step
 
 __all__ = ["lower"]
 

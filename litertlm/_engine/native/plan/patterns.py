@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from litertlm._engine.native.plan.graph import Graph, Node, Operand
-from litertlm._engine.native.plan.plan import Activation, Function, Op
+from litertlm._engine.native.plan.steps import Activation, Function, Op
 
 __all__ = ["fuse"]
 

@@ -8,8 +8,8 @@ import os
 from litertlm._engine.native.plan import tflite
 from litertlm._engine.native.plan.lowering import lower
 from litertlm._engine.native.plan.patterns import fuse
-from litertlm._engine.native.plan.plan import Cache, Op, Plan
 from litertlm._engine.native.plan.recognise import HANDLERS
+from litertlm._engine.native.plan.steps import Cache, Op, Plan
 from litertlm._engine.native.plan.symbols import Cache as CacheSymbol
 from litertlm._engine.native.plan.symbols import Mask, Position, Row, Symbol, Token
 from litertlm._engine.native.plan.tflite import NotRecognised

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from litertlm._engine.native.plan.graph import Array, Node
-from litertlm._engine.native.plan.plan import Function, Op
+from litertlm._engine.native.plan.steps import Function, Op
 from litertlm._engine.native.plan.symbols import Fixed, Row, Stored, Symbol, Token
 from litertlm._engine.native.plan.tflite import Operator
 from litertlm._engine.native.plan.trace import Trace

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from litertlm._engine.native.plan import arithmetic, attention, layout, products
 from litertlm._engine.native.plan.arithmetic import binary, reduce, unary
-from litertlm._engine.native.plan.plan import Function
+from litertlm._engine.native.plan.steps import Function
 from litertlm._engine.native.plan.symbols import Symbol
 from litertlm._engine.native.plan.tflite import Operator
 from litertlm._engine.native.plan.trace import Handler, Trace

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from litertlm._engine.native.plan import tflite
 from litertlm._engine.native.plan.graph import Array, Graph, Node
-from litertlm._engine.native.plan.plan import Op
+from litertlm._engine.native.plan.steps import Op
 from litertlm._engine.native.plan.symbols import Fixed, Row, Stored, Symbol, describe
 from litertlm._engine.native.plan.tflite import NotRecognised, Operator
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from litertlm._engine.native.plan.plan import Matrix, WeightFormat
+from litertlm._engine.native.plan.steps import Matrix, WeightFormat
 from litertlm._engine.native.plan.symbols import Stored
 from litertlm._engine.native.plan.tflite import NotRecognised, Tensor
 
