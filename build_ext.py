@@ -22,6 +22,10 @@ SOURCES = (
     "litert/conversation.c",
     "litert/turn.c",
     "litert/session.c",
+    "native/kernels/choose.c",
+    "native/kernels/missing.c",
+    "native/kernels/portable.c",
+    "native/kernels/portable_rows.c",
 )
 
 
@@ -49,7 +53,7 @@ ffibuilder.set_source(
     # Relative, as setuptools wants them: it is run from this folder.
     sources=[str(Path("csrc", *name.split("/"))) for name in SOURCES],
     include_dirs=["csrc"],
-    libraries=["dl", "pthread"] if sys.platform == "linux" else [],
+    libraries=["dl", "m", "pthread"] if sys.platform == "linux" else [],
     extra_compile_args=compile_args(),
 )
 
