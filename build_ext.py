@@ -16,12 +16,16 @@ ROOT = Path(__file__).resolve().parent
 SOURCES = (
     "status.c",
     "stream.c",
+    "map.c",
     "litert/loader.c",
     "litert/options.c",
     "litert/engine.c",
     "litert/conversation.c",
     "litert/turn.c",
     "litert/session.c",
+    "native/kv_store.c",
+    "native/kv.c",
+    "native/kv_save.c",
 )
 
 
