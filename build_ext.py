@@ -1,7 +1,6 @@
 """Builds ``litertlm._native``, the only compiled module, from ``csrc/`` with cffi in API mode.
 
-The marked region of ``csrc/ltlm.h`` is the single source of what Python sees: no declaration is written
-twice. Needs a C compiler and nothing else; the engine library is loaded at run time.
+The marked regions of ``HEADERS`` are the single source of what Python sees: no declaration is written twice. Needs a C compiler and nothing else; the engine library is loaded at run time.
 """
 
 from __future__ import annotations
@@ -13,36 +12,22 @@ from pathlib import Path
 from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent
-SOURCES = (
-    "status.c",
-    "stream.c",
-    "litert/loader.c",
-    "litert/options.c",
-    "litert/engine.c",
-    "litert/conversation.c",
-    "litert/turn.c",
-    "litert/session.c",
-    "native/kernels/avx512.c",
-    "native/kernels/avx512_activations.c",
-    "native/kernels/avx512_attend.c",
-    "native/kernels/avx512_bf16.c",
-    "native/kernels/avx512_blocks.c",
-    "native/kernels/avx512_floats.c",
-    "native/kernels/avx512_integers.c",
-    "native/kernels/avx512_rows.c",
-    "native/kernels/choose.c",
-    "native/kernels/missing.c",
-    "native/kernels/portable.c",
-    "native/kernels/portable_rows.c",
+HEADERS = ("ltlm.h", "native/plan.h", "native/native.h")
+# Every C file belongs to the module but the tests and benchmarks of the C layer.
+SOURCES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "csrc").rglob("*.c")
+    if path.relative_to(ROOT / "csrc").parts[0] not in ("tests", "bench")
 )
 
 
 def cdef(header: str) -> str:
-    """The declarations between the two cdef marks of ``header``."""
-    _, _, rest = header.partition("/* cdef-begin")
+    """The declarations between the two cdef marks of ``header``, a path below ``csrc/``."""
+    text = (ROOT / "csrc" / header).read_text(encoding="utf-8")
+    _, _, rest = text.partition("/* cdef-begin")
     region, end, _ = rest.partition("/* cdef-end */")
     if not end:
-        raise ValueError("csrc/ltlm.h has lost its cdef marks")
+        raise ValueError(f"csrc/{header} has lost its cdef marks")
     return region.partition("*/")[2]
 
 
@@ -54,12 +39,13 @@ def compile_args() -> list[str]:
 
 
 ffibuilder = FFI()
-ffibuilder.cdef(cdef((ROOT / "csrc" / "ltlm.h").read_text(encoding="utf-8")))
+for name in HEADERS:
+    ffibuilder.cdef(cdef(name))
 ffibuilder.set_source(
     "litertlm._native",
-    '#include "ltlm.h"',
+    "".join(f'#include "{name}"\n' for name in HEADERS),
     # Relative, as setuptools wants them: it is run from this folder.
-    sources=[str(Path("csrc", *name.split("/"))) for name in SOURCES],
+    sources=[str(Path(name)) for name in SOURCES],
     include_dirs=["csrc"],
     libraries=["dl", "m", "pthread"] if sys.platform == "linux" else [],
     extra_compile_args=compile_args(),

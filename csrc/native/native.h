@@ -1,9 +1,10 @@
-/* native.h - the C interface of our own engine; conventions as in ltlm.h, but for rule 7: a pool and a model have threads
- * of their own, which end with them.
+/* native.h - the C interface of our own engine; conventions as in ltlm.h, but for rule 7: a pool and a model
+ * have threads of their own, which end with them.
  *
- * A model runs its generations together: a thread of the model gathers the next rows of all of them (one each of those that
- * decode, and chunks of prompts, in turn), runs them in one pass over the weights, samples, and goes on. Callers only
- * put generations in and take tokens out; no call but those marked so waits for a computation.
+ * A model runs its generations together: a thread of the model gathers the next rows of all of them (one each
+ * of those that decode, and chunks of prompts, in turn), runs them in one pass over the weights, samples, and
+ * goes on. Callers only put generations in and take tokens out; no call but those marked so waits for a
+ * computation.
  */
 #ifndef LTLM_NATIVE_H
 #define LTLM_NATIVE_H
@@ -21,8 +22,8 @@
 
 typedef struct ltlm_pool ltlm_pool;
 
-/* `threads` in all, 1..64; the caller of a run is one of them. *out: caller frees with ltlm_pool_delete, after the models
- * that use it. Any thread. */
+/* `threads` in all, 1..64; the caller of a run is one of them. *out: caller frees with ltlm_pool_delete,
+ * after the models that use it. Any thread. */
 int32_t ltlm_pool_create(int32_t threads, ltlm_pool **out, ltlm_error *err);
 void ltlm_pool_delete(ltlm_pool *pool);
 int32_t ltlm_pool_threads(const ltlm_pool *pool);
@@ -42,8 +43,8 @@ typedef struct {
 } ltlm_model_options;
 
 /* Checks the plan and loads. *out: caller frees with ltlm_model_delete. Any thread. */
-int32_t ltlm_model_create(ltlm_pool *pool, const ltlm_plan *plan, const ltlm_model_options *options, ltlm_model **out,
-                          ltlm_error *err);
+int32_t ltlm_model_create(ltlm_pool *pool, const ltlm_plan *plan, const ltlm_model_options *options,
+                          ltlm_model **out, ltlm_error *err);
 /* LTLM_E_BUSY while sequences are alive. Any thread. */
 int32_t ltlm_model_delete(ltlm_model *model, ltlm_error *err);
 int32_t ltlm_model_dispose(ltlm_model **model, ltlm_error *err);
@@ -59,7 +60,7 @@ typedef struct {
 void ltlm_model_describe(ltlm_model *model, ltlm_model_facts *out);
 
 /* ---- sequence ----------------------------------------------------------------------------------
- * Tokens and their KV. While a generation runs on it, every call here but _length and _delete is LTLM_E_BUSY. */
+ * Tokens and their KV. While a generation of it exists, every call here but _length is LTLM_E_BUSY. */
 
 typedef struct ltlm_sequence ltlm_sequence;
 
@@ -72,8 +73,8 @@ int32_t ltlm_sequence_delete(ltlm_sequence *sequence, ltlm_error *err);
 int32_t ltlm_sequence_dispose(ltlm_sequence **sequence, ltlm_error *err);
 /* Tokens whose KV it holds. Any thread. */
 int32_t ltlm_sequence_length(const ltlm_sequence *sequence);
-/* Forgets the tokens from `length` on; more, if a sliding window needs what it has let go of. *kept: what is left. Owner
- * thread. */
+/* Forgets the tokens from `length` on; more, if a sliding window needs what it has let go of. *kept: what
+ * is left. Owner thread. */
 int32_t ltlm_sequence_rewind(ltlm_sequence *sequence, int32_t length, int32_t *kept, ltlm_error *err);
 /* The state as bytes for ltlm_sequence_load on a model of the same file and options. `out` has room for
  * ltlm_sequence_saved_bytes. Owner thread. */
@@ -86,10 +87,10 @@ int32_t ltlm_sequence_load(ltlm_sequence *sequence, const uint8_t *bytes, size_t
 
 typedef struct ltlm_generation ltlm_generation;
 
-/* Sampling goes: penalties, biases, suppressed tokens and mask; then greedy if temperature is 0 or top_k is 1; else
- * temperature, top_k, top_p, min_p, and one draw from a generator that depends on the seed and the position alone, so
- * that what else runs changes nothing. Penalties look at the prompt and the reply (repetition), or the reply alone (presence,
- * frequency). */
+/* Sampling goes: penalties, biases, suppressed tokens and mask; then greedy if temperature is 0 or top_k
+ * is 1; else temperature, top_k, top_p, min_p, and one draw from a generator that depends on the seed and
+ * the position alone, so that what else runs changes nothing. Penalties look at the prompt and the reply
+ * (repetition), or the reply alone (presence, frequency). */
 typedef struct {
     int32_t max_tokens;          /* 0: prefill only; negative: until a stop token or the end of the context */
     const int32_t *stop_tokens;  /* end the generation, and are delivered as its last */
@@ -108,17 +109,17 @@ typedef struct {
     const int32_t *bias_tokens;  /* shape: [bias_count] */
     const float *biases;         /* added to their logits */
     size_t bias_count;
-    bool log_probabilities;      /* of the tokens, before sampling settings: log_softmax of the model's logits */
+    bool log_probabilities;      /* of the tokens: log_softmax of the model's logits, before all of the above */
     bool masked;                 /* waits for ltlm_generation_mask before each token */
     int32_t score_from;          /* >= 1: deliver the prompt's own tokens from this index on, with their
                                     log-probabilities, and nothing else; 0: do not */
 } ltlm_generation_options;
 
-/* Begins to generate after `tokens` (copied; all of them, from the conversation's beginning). What the sequence
- * already holds of them is kept, what it holds beyond is forgotten, and a longer beginning that any other sequence of the
- * model holds is shared. At least one token is run again. *out: caller frees with ltlm_generation_delete.
- * LTLM_E_INVALID_ARGUMENT: no token, too many for the context, one out of range, options out of range. Owner thread of the
- * sequence. */
+/* Begins to generate after `tokens` (copied; all of them, from the conversation's beginning). What the
+ * sequence already holds of them is kept, what it holds beyond is forgotten, and a longer beginning that
+ * any other sequence of the model holds is shared. At least one token is run again. *out: caller frees
+ * with ltlm_generation_delete. LTLM_E_INVALID_ARGUMENT: no token, too many for the context, one out of
+ * range, options out of range. Owner thread of the sequence. */
 int32_t ltlm_generation_start(ltlm_sequence *sequence, const int32_t *tokens, size_t count,
                               const ltlm_generation_options *options, ltlm_generation **out, ltlm_error *err);
 
@@ -148,15 +149,16 @@ typedef struct {
     int64_t ended_ns;
 } ltlm_progress;
 
-/* Waits until there is something new: a token, the need of a mask, the end, or LTLM_E_TIMED_OUT after `timeout_ms`
- * (negative: no limit). Once there is a token it lingers up to `linger_ms` more for `want` tokens. Consumer thread;
- * call it with the interpreter lock released. */
+/* Waits until there is something new: a token, the need of a mask, the end, or LTLM_E_TIMED_OUT after
+ * `timeout_ms` (negative: no limit). Once there is a token it lingers up to `linger_ms` more for `want`
+ * tokens. Consumer thread; call it with the interpreter lock released. */
 int32_t ltlm_generation_take(ltlm_generation *generation, int32_t want, int32_t linger_ms, int32_t timeout_ms,
                              ltlm_progress *out);
 
-/* Which tokens may come next: bit t % 32 of bits[t / 32], (vocabulary + 31) / 32 words (copied). LTLM_E_INVALID_ARGUMENT: it
- * was not waiting for one, or nothing is allowed. Consumer thread. */
-int32_t ltlm_generation_mask(ltlm_generation *generation, const uint32_t *bits, size_t words, ltlm_error *err);
+/* Which tokens may come next: bit t % 32 of bits[t / 32], (vocabulary + 31) / 32 words (copied).
+ * LTLM_E_INVALID_ARGUMENT: it was not waiting for one, or nothing is allowed. Consumer thread. */
+int32_t ltlm_generation_mask(ltlm_generation *generation, const uint32_t *bits, size_t words,
+                             ltlm_error *err);
 
 /* Asks it to stop: nothing of it is computed any more within 20 ms. Any thread, any time before delete. */
 void ltlm_generation_cancel(ltlm_generation *generation);
@@ -164,8 +166,8 @@ void ltlm_generation_cancel(ltlm_generation *generation);
 /* True once nothing of it is computed any more. Any thread. */
 bool ltlm_generation_is_over(ltlm_generation *generation);
 
-/* Cancels, waits until nothing is computed any more, frees. The sequence holds the tokens that were computed. Any
- * thread, but no other call may be in progress on it. */
+/* Cancels, waits until nothing is computed any more, frees. The sequence holds the tokens that were
+ * computed. Any thread, but no other call may be in progress on it. */
 void ltlm_generation_delete(ltlm_generation *generation);
 int32_t ltlm_generation_dispose(ltlm_generation **generation, ltlm_error *err);
 

@@ -44,6 +44,20 @@ void ltlm__test_free(void *block)
     free(block);
 }
 
+void *ltlm__test_map(size_t size)
+{
+    size_t whole = (size + 63) & ~(size_t)63;
+    void *memory = may_allocate() ? aligned_alloc(64, whole) : NULL;
+    atomic_fetch_add(&live, memory ? 1 : 0);
+    return memory ? memset(memory, 0, whole) : NULL;
+}
+
+void ltlm__test_unmap(void *memory, size_t size)
+{
+    (void)size;
+    ltlm__test_free(memory);
+}
+
 void test_alloc_fail_after(int successes)
 {
     atomic_store(&has_failed, false);
