@@ -26,6 +26,12 @@ SOURCES = (
     "native/kv_store.c",
     "native/kv.c",
     "native/kv_save.c",
+    "native/penalties.c",
+    "native/sampler.c",
+    "native/kernels/choose.c",
+    "native/kernels/missing.c",
+    "native/kernels/portable.c",
+    "native/kernels/portable_rows.c",
 )
 
 
@@ -53,7 +59,7 @@ ffibuilder.set_source(
     # Relative, as setuptools wants them: it is run from this folder.
     sources=[str(Path("csrc", *name.split("/"))) for name in SOURCES],
     include_dirs=["csrc"],
-    libraries=["dl", "pthread"] if sys.platform == "linux" else [],
+    libraries=["dl", "m", "pthread"] if sys.platform == "linux" else [],
     extra_compile_args=compile_args(),
 )
 
