@@ -1,7 +1,6 @@
 """Builds ``litertlm._native``, the only compiled module, from ``csrc/`` with cffi in API mode.
 
-The marked region of ``csrc/ltlm.h`` is the single source of what Python sees: no declaration is written
-twice. Needs a C compiler and nothing else; the engine library is loaded at run time.
+The marked regions of ``HEADERS`` are the single source of what Python sees: no declaration is written twice. Needs a C compiler and nothing else; the engine library is loaded at run time.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from pathlib import Path
 from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent
+HEADERS = ("ltlm.h", "native/plan.h", "native/native.h")
 SOURCES = (
     "status.c",
     "stream.c",
@@ -26,8 +26,22 @@ SOURCES = (
     "native/kv_store.c",
     "native/kv.c",
     "native/kv_save.c",
+    "native/memory.c",
+    "native/pool.c",
+    "native/check.c",
+    "native/check_steps.c",
+    "native/phases.c",
+    "native/weights.c",
+    "native/program.c",
+    "native/row_steps.c",
+    "native/attention.c",
+    "native/executor.c",
     "native/penalties.c",
     "native/sampler.c",
+    "native/model.c",
+    "native/sequence.c",
+    "native/generation.c",
+    "native/batcher.c",
     "native/kernels/choose.c",
     "native/kernels/missing.c",
     "native/kernels/portable.c",
@@ -36,11 +50,12 @@ SOURCES = (
 
 
 def cdef(header: str) -> str:
-    """The declarations between the two cdef marks of ``header``."""
-    _, _, rest = header.partition("/* cdef-begin")
+    """The declarations between the two cdef marks of ``header``, a path below ``csrc/``."""
+    text = (ROOT / "csrc" / header).read_text(encoding="utf-8")
+    _, _, rest = text.partition("/* cdef-begin")
     region, end, _ = rest.partition("/* cdef-end */")
     if not end:
-        raise ValueError("csrc/ltlm.h has lost its cdef marks")
+        raise ValueError(f"csrc/{header} has lost its cdef marks")
     return region.partition("*/")[2]
 
 
@@ -52,10 +67,11 @@ def compile_args() -> list[str]:
 
 
 ffibuilder = FFI()
-ffibuilder.cdef(cdef((ROOT / "csrc" / "ltlm.h").read_text(encoding="utf-8")))
+for name in HEADERS:
+    ffibuilder.cdef(cdef(name))
 ffibuilder.set_source(
     "litertlm._native",
-    '#include "ltlm.h"',
+    "".join(f'#include "{name}"\n' for name in HEADERS),
     # Relative, as setuptools wants them: it is run from this folder.
     sources=[str(Path("csrc", *name.split("/"))) for name in SOURCES],
     include_dirs=["csrc"],

@@ -34,6 +34,10 @@
  *   void *ltlm__library_load(path, why, size)   NULL and the system's words in `why` on failure
  *   void *ltlm__library_symbol(library, name)   NULL when there is none
  *   void ltlm__fd_close(fd)
+ *   ltlm__thread                    not movable while it runs; joined exactly once
+ *   bool ltlm__thread_start(t, run, context)   with all signals blocked; false when there can be no more threads
+ *   void ltlm__thread_join(t)
+ *   int64_t ltlm__process_id(void)
  */
 
 #endif /* LTLM_PLATFORM_H */

@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
@@ -95,5 +96,34 @@ static inline void *ltlm__library_load(const char *path, char *why, size_t size)
 static inline void *ltlm__library_symbol(void *library, const char *name) { return dlsym(library, name); }
 
 static inline void ltlm__fd_close(int32_t fd) { close(fd); }
+
+typedef struct {
+    pthread_t id;
+    void (*run)(void *);
+    void *context;
+} ltlm__thread;
+
+static inline void *ltlm__thread_main(void *argument)
+{
+    ltlm__thread *thread = argument;
+    thread->run(thread->context);
+    return NULL;
+}
+
+static inline bool ltlm__thread_start(ltlm__thread *thread, void (*run)(void *), void *context)
+{
+    thread->run = run;
+    thread->context = context;
+    sigset_t all, before; /* signals are for the threads of the program */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = pthread_create(&thread->id, NULL, ltlm__thread_main, thread) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
+
+static inline void ltlm__thread_join(ltlm__thread *thread) { pthread_join(thread->id, NULL); }
+
+static inline int64_t ltlm__process_id(void) { return getpid(); }
 
 #endif /* LTLM_PLATFORM_POSIX_H */

@@ -10,6 +10,7 @@
 #define _WIN32_WINNT 0x0602
 #endif
 #include <io.h>
+#include <process.h>
 #include <stdio.h>
 #include <string.h>
 #include <windows.h>
@@ -113,5 +114,34 @@ static inline void *ltlm__library_symbol(void *library, const char *name)
 }
 
 static inline void ltlm__fd_close(int32_t fd) { _close(fd); }
+
+typedef struct {
+    HANDLE handle;
+    void (*run)(void *);
+    void *context;
+} ltlm__thread;
+
+static inline unsigned __stdcall ltlm__thread_main(void *argument)
+{
+    ltlm__thread *thread = (ltlm__thread *)argument;
+    thread->run(thread->context);
+    return 0;
+}
+
+static inline bool ltlm__thread_start(ltlm__thread *thread, void (*run)(void *), void *context)
+{
+    thread->run = run;
+    thread->context = context;
+    thread->handle = (HANDLE)_beginthreadex(NULL, 0, ltlm__thread_main, thread, 0, NULL);
+    return thread->handle != NULL;
+}
+
+static inline void ltlm__thread_join(ltlm__thread *thread)
+{
+    WaitForSingleObject(thread->handle, INFINITE);
+    CloseHandle(thread->handle);
+}
+
+static inline int64_t ltlm__process_id(void) { return (int64_t)GetCurrentProcessId(); }
 
 #endif /* LTLM_PLATFORM_WIN32_H */
