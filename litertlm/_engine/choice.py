@@ -122,7 +122,7 @@ def _native(file: ModelFile, wanted: Wanted) -> Engine | str:
     if wanted.lib is not None and wanted.engine == "auto":
         return "lib= names an engine library"
     from litertlm._engine.native import NativeEngine, NativeOptions
-    from litertlm._engine.native.plan.planner import NotRecognised, plan
+    from litertlm._engine.native.plan import NotRecognised, plan
     from litertlm._engine.native.text import TextProcessor
 
     try:

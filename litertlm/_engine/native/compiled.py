@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from litertlm._engine.lib import ffi
-from litertlm._engine.native.plan.plan import NONE, Plan, Step
+from litertlm._engine.native.plan.steps import NONE, Plan, Step
 
 __all__ = ["native_plan"]
 

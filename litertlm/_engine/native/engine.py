@@ -11,7 +11,7 @@ from litertlm._engine.handle import Handle
 from litertlm._engine.lib import check, ffi, lib, new_error, python_text
 from litertlm._engine.native.compiled import native_plan
 from litertlm._engine.native.conversation import NativeConversation
-from litertlm._engine.native.plan.plan import Plan
+from litertlm._engine.native.plan.steps import Plan
 from litertlm._engine.native.pool import shared_pool
 from litertlm._engine.native.scoring import score
 from litertlm._engine.native.settings import HONOURED
