@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ from litertlm.chat.compose import PartLike
 from litertlm.client import Client, ClientInfo
 from litertlm.errors import ClosedError
 from litertlm.messages import Message, Reply
+from litertlm.observers import Observer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -124,6 +125,14 @@ class AsyncClient:
         """Answer one message of text, images and recordings."""
         async with await self.chat(system, **options) as chat:
             return await chat.send_multi(parts)
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Have ``observer`` watch all turns, in their threads; as :meth:`litertlm.Client.observe`.
+
+        Raises:
+            ClosedError: The client is not open.
+        """
+        return self._client.observe(observer)
 
     async def aclose(self) -> None:
         """Stop what runs, close the chats, free the model. Idempotent."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +19,7 @@ from litertlm.chat.settings import Settings
 from litertlm.chat.timeline import Timeline
 from litertlm.errors import ModalityUnavailable, OptionError
 from litertlm.messages import Message, Reply, Score
+from litertlm.observers import Observer, Observers
 from litertlm.options import FALLBACK_SAMPLER, Backend, EncoderBackend, Sampler, check_choice
 from litertlm.templates import Markers
 
@@ -134,6 +135,7 @@ class Client:
             _require_defaults(settings)
             self._engine, self._model = engine, _model_of(engine)
         self._markers = Markers(self._model.control_tokens)
+        self._observers = Observers()
 
     @property
     def info(self) -> ClientInfo:
@@ -208,6 +210,7 @@ class Client:
             limit=self._engine.info.max_context,
             on_overflow=on_overflow,
             waits=when_busy == "wait",
+            observers=Observers(self._observers),
         )
 
     def load_chat(
@@ -274,7 +277,20 @@ class Client:
             limit=self._engine.info.max_context,
             on_overflow=on_overflow,
             waits=when_busy == "wait",
+            observers=Observers(self._observers),
         )
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Have ``observer`` watch the turns of all chats, those that are open included, from the next one on.
+
+        Args:
+            observer: See :class:`litertlm.observers.Observer`; :func:`litertlm.telemetry.instrument` passes
+                one that writes OpenTelemetry spans.
+
+        Returns:
+            Ends it. May be called again, any thread.
+        """
+        return self._observers.add(observer)
 
     def generate(self, prompt: str, *, system: str | None = None, **options: Unpack[SendOptions]) -> Reply:
         """Answer one message, in a chat that is closed afterwards; as :meth:`litertlm.Chat.send`.

@@ -26,6 +26,7 @@ ROOMS = (
     "modelfile",
     "tools",
     "events",
+    "observers",
     "templates",
     "bundled",
     "chat",
@@ -36,6 +37,7 @@ ROOMS = (
     "engine_log",
     "doctor",
     "__init__",
+    "telemetry",
     "cli",
     "__main__",
 )
@@ -51,6 +53,7 @@ HEAVY = (
     "huggingface_hub",
     "pydantic",
     "asyncio",
+    "opentelemetry",
 )
 
 

@@ -7,10 +7,12 @@ So everything that is true of :class:`~litertlm.Chat` is true here, and nothing 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ from litertlm.chat.stream import Stream, chunk_of
 from litertlm.errors import ClosedError
 from litertlm.events import Event
 from litertlm.messages import Chunk, Message, Reply, ToolCall, ToolResult, Usage
+from litertlm.observers import Observer
 from litertlm.tools import CancelToken
 
 if TYPE_CHECKING:
@@ -50,7 +53,9 @@ class AsyncStream:
         options = self._own(options)
         # The thread does not refer to this object, so that a stream that nobody reads is collected, and left.
         work = self._work = _Work(self._loop, self._items, self._over, lambda: begin(options), self._token)
-        threading.Thread(target=work.run, name="litertlm turn", daemon=True).start()
+        # Handlers of tools and observers see the context variables of who asks, as in a Chat.
+        run = partial(contextvars.copy_context().run, work.run)
+        threading.Thread(target=run, name="litertlm turn", daemon=True).start()
 
     @property
     def reply(self) -> Reply:
@@ -281,6 +286,10 @@ class AsyncChat:
     def cancel(self) -> None:
         """Stop the turn in progress. Any thread."""
         self._chat.cancel()
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Have ``observer`` watch the turns, in their threads; as :meth:`litertlm.Chat.observe`."""
+        return self._chat.observe(observer)
 
     async def count(self, message: str | Iterable[PartLike]) -> int:
         """Tokens that sending ``message`` now would add to the context."""
