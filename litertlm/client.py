@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from litertlm._engine.model import KnowsItsModel, ModelFacts, facts_from
 from litertlm.chat import Chat, OnOverflow, SendOptions, Stream
-from litertlm.chat.completion import complete
+from litertlm.chat.completion import complete, score
 from litertlm.chat.compose import PartLike, opening
 from litertlm.chat.overflow import check_policy
 from litertlm.chat.settings import Settings
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from litertlm._engine.seam import Engine, Preface
     from litertlm.chat.portable import ChatRecord
-    from litertlm.tools import ToolLike, Toolset
+    from litertlm.tools import CancelToken, ToolLike, Toolset
 
 __all__ = ["Client", "ClientInfo"]
 
@@ -340,18 +340,24 @@ class Client:
         """
         return complete(self._engine, text, options)
 
-    def score(self, text: str, *, after: str) -> Score:
+    def score(
+        self, text: str, *, after: str, timeout: float | None = None, signal: CancelToken | None = None
+    ) -> Score:
         """How likely the model finds ``text`` after another one, without a chat template.
 
         Args:
             text: What is scored.
             after: What stands before it; at least one token.
+            timeout: Seconds, > 0, waiting for other chats included; None: no limit.
+            signal: Stops it when it is cancelled.
 
         Raises:
             MessageError: One of them is empty.
+            ContextOverflow: They do not fit the context.
+            DeadlineExceeded, Cancelled: It was stopped; the engine finishes it in the background.
             EngineError: The engine cannot score.
         """
-        return self._engine.score(after, text)
+        return score(self._engine, text, after, {"timeout": timeout, "signal": signal})
 
     def tokenize(self, text: str) -> list[int]:
         """The token ids of ``text``; no start token is added. Any thread, also while the model answers."""
