@@ -266,8 +266,9 @@ class Client:
         settings = saved.changed(options, "load_chat")
         toolset = saving.declared_tools(record, given)
         preface = _preface(record.history, toolset, settings, record.settings.get("chat_template"))
+        tokens = saving.token_count_of(record, self._model, preface)
         timeline = Timeline.restored(
-            self._engine, preface, self._markers, lambda now: saving.states_of(record, now)
+            self._engine, preface, self._markers, lambda now: saving.states_of(record, now, tokens)
         )
         return Chat(
             timeline,

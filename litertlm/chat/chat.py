@@ -98,7 +98,10 @@ class Chat:
 
     @property
     def token_count(self) -> int:
-        """Tokens in the KV cache; 0 before the first turn."""
+        """Tokens of the conversation as of its latest turn; 0 before the first, and when that is not known.
+
+        A loaded chat knows it unless the model or the tools are others, or it goes back behind its saving.
+        """
         return self._timeline.token_count
 
     @property
