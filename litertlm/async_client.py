@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from litertlm.chat import OnOverflow, SendOptions
-from litertlm.chat.async_chat import AsyncChat
+from litertlm.chat.async_chat import AsyncChat, AsyncStream, read
 from litertlm.chat.compose import PartLike
+from litertlm.chat.off_loop import off_loop
 from litertlm.client import Client
 from litertlm.client_info import ClientInfo
 from litertlm.errors import ClosedError
-from litertlm.messages import Message, Reply
+from litertlm.messages import Message, Reply, Score
+from litertlm.observers import Observer
+from litertlm.tools import CancelToken
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -116,15 +119,63 @@ class AsyncClient:
         self, prompt: str, *, system: str | None = None, **options: Unpack[SendOptions]
     ) -> Reply:
         """Answer one message, in a chat that is closed afterwards."""
-        async with await self.chat(system, **options) as chat:
-            return await chat.send(prompt)
+        return await read(self.generate_stream(prompt, system=system, **options))
 
     async def generate_multi(
         self, parts: Iterable[PartLike], *, system: str | None = None, **options: Unpack[SendOptions]
     ) -> Reply:
         """Answer one message of text, images and recordings."""
-        async with await self.chat(system, **options) as chat:
-            return await chat.send_multi(parts)
+        return await read(self.generate_stream(parts, system=system, **options))
+
+    def generate_stream(
+        self,
+        prompt: str | Iterable[PartLike],
+        *,
+        system: str | None = None,
+        **options: Unpack[SendOptions],
+    ) -> AsyncStream:
+        """Answer one message piece by piece; its chat is closed when the stream is over."""
+        client = self._client
+        return AsyncStream(lambda given: client.generate_stream(prompt, system=system, **given), options)
+
+    async def complete(self, text: str, **options: Unpack[SendOptions]) -> Reply:
+        """Continue a text as it stands; as :meth:`litertlm.Client.complete`."""
+        client = self._client
+
+        def complete(token: CancelToken) -> Reply:
+            own: SendOptions = {**options, "signal": token}
+            return client.complete(text, **own)
+
+        return await off_loop(complete, options.get("signal"))
+
+    async def score(
+        self, text: str, *, after: str, timeout: float | None = None, signal: CancelToken | None = None
+    ) -> Score:
+        """How likely the model finds ``text`` after another one; as :meth:`litertlm.Client.score`."""
+        client = self._client
+        return await off_loop(
+            lambda token: client.score(text, after=after, timeout=timeout, signal=token), signal
+        )
+
+    async def tokenize(self, text: str) -> list[int]:
+        """The token ids of ``text``."""
+        return await asyncio.to_thread(self._client.tokenize, text)
+
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of token ids."""
+        return await asyncio.to_thread(self._client.detokenize, tokens)
+
+    async def count_tokens(self, text: str) -> int:
+        """How many tokens ``text`` has by itself."""
+        return await asyncio.to_thread(self._client.count_tokens, text)
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Have ``observer`` watch all turns, in their threads; as :meth:`litertlm.Client.observe`.
+
+        Raises:
+            ClosedError: The client is not open.
+        """
+        return self._client.observe(observer)
 
     async def aclose(self) -> None:
         """Stop what runs, close the chats, free the model. Idempotent."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from litertlm._engine.model import KnowsItsModel, ModelFacts, facts_from
 from litertlm.chat import Chat, OnOverflow, SendOptions, Stream
-from litertlm.chat.completion import complete
+from litertlm.chat.completion import complete, score
 from litertlm.chat.compose import PartLike, opening
 from litertlm.chat.overflow import check_policy
 from litertlm.chat.settings import Settings
@@ -19,6 +19,7 @@ from litertlm.chat.timeline import Timeline
 from litertlm.client_info import ClientInfo, info_of
 from litertlm.errors import ModalityUnavailable, OptionError
 from litertlm.messages import Message, Reply, Score
+from litertlm.observers import Observer, Observers
 from litertlm.options import (
     FALLBACK_SAMPLER,
     Backend,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from litertlm._engine.seam import Engine, Preface
     from litertlm.chat.portable import ChatRecord
-    from litertlm.tools import ToolLike, Toolset
+    from litertlm.tools import CancelToken, ToolLike, Toolset
 
 __all__ = ["Client"]
 
@@ -117,6 +118,7 @@ class Client:
             _require_defaults(settings)
             self._engine, self._model = engine, _model_of(engine)
         self._markers = Markers(self._model.control_tokens)
+        self._observers = Observers()
 
     @property
     def info(self) -> ClientInfo:
@@ -174,6 +176,7 @@ class Client:
             limit=self._engine.info.max_context,
             on_overflow=on_overflow,
             waits=when_busy == "wait",
+            observers=Observers(self._observers),
         )
 
     def load_chat(
@@ -229,8 +232,9 @@ class Client:
         settings = saved.changed(options, "load_chat")
         toolset = saving.declared_tools(record, given)
         preface = _preface(record.history, toolset, settings, record.settings.get("chat_template"))
+        tokens = saving.token_count_of(record, self._model, preface)
         timeline = Timeline.restored(
-            self._engine, preface, self._markers, lambda now: saving.states_of(record, now)
+            self._engine, preface, self._markers, lambda now: saving.states_of(record, now, tokens)
         )
         if not isinstance(source, ChatRecord):
             from litertlm.chat.portable.kv_file import kept_kv
@@ -246,7 +250,20 @@ class Client:
             limit=self._engine.info.max_context,
             on_overflow=on_overflow,
             waits=when_busy == "wait",
+            observers=Observers(self._observers),
         )
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Have ``observer`` watch the turns of all chats, those that are open included, from the next one on.
+
+        Args:
+            observer: See :class:`litertlm.observers.Observer`; :func:`litertlm.telemetry.instrument` passes
+                one that writes OpenTelemetry spans.
+
+        Returns:
+            Ends it. May be called again, any thread.
+        """
+        return self._observers.add(observer)
 
     def generate(self, prompt: str, *, system: str | None = None, **options: Unpack[SendOptions]) -> Reply:
         """Answer one message, in a chat that is closed afterwards; as :meth:`litertlm.Chat.send`.
@@ -296,18 +313,24 @@ class Client:
         """
         return complete(self._engine, text, options)
 
-    def score(self, text: str, *, after: str) -> Score:
+    def score(
+        self, text: str, *, after: str, timeout: float | None = None, signal: CancelToken | None = None
+    ) -> Score:
         """How likely the model finds ``text`` after another one, without a chat template.
 
         Args:
             text: What is scored.
             after: What stands before it; at least one token.
+            timeout: Seconds, > 0, waiting for other chats included; None: no limit.
+            signal: Stops it when it is cancelled.
 
         Raises:
             MessageError: One of them is empty.
+            ContextOverflow: They do not fit the context.
+            DeadlineExceeded, Cancelled: It was stopped; the engine finishes it in the background.
             EngineError: The engine cannot score.
         """
-        return self._engine.score(after, text)
+        return score(self._engine, text, after, {"timeout": timeout, "signal": signal})
 
     def tokenize(self, text: str) -> list[int]:
         """The token ids of ``text``; no start token is added. Any thread, also while the model answers."""

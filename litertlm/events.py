@@ -20,10 +20,11 @@ All of them are frozen values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from litertlm.messages import Hop, Message, Reply, ToolCall
+from litertlm.options import TurnOptions
 from litertlm.tools.events import (
     ToolBatchEnded,
     ToolBatchStarted,
@@ -84,10 +85,14 @@ class HopStarted:
     Attributes:
         number: 0 for the user's message, 1 for the first tool results, and so on.
         message: What is prefilled.
+        history: What the model was told before it, the system message first.
+        options: How it decodes; the timeout is what is left of the turn's.
     """
 
     number: int
     message: Message
+    history: tuple[Message, ...] = field(default=(), repr=False)
+    options: TurnOptions = TurnOptions()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,40 @@ def test_its_log_can_be_had(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="pipes of other systems join what is written")
+def test_lines_in_pieces_are_put_together(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The engine writes severity, words and line end one by one, and other threads write between them."""
+    pieces = (
+        b"INFO: ",
+        b"W0000 00:00:1700000000.000001   77 loader.cc:391] not found\n",
+        b"not the engine\n",
+        b"[environment.cc:36] created",
+        b"ERROR: ",
+        b"nor this\n",
+        b"words without a place",
+        b"\n",
+        b"\n",
+        b"\n",
+        b"INFO: whole\n",
+        b"unfinished",
+        b"WARNING: ",
+        b"[npu.cc:34] cut",
+    )
+    with caplog.at_level(logging.DEBUG, "litertlm.engine"), engine_log(logging.INFO):
+        for piece in pieces:
+            os.write(2, piece)
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("WARNING", "not found"),
+        ("INFO", "[environment.cc:36] created"),
+        ("ERROR", "words without a place"),
+        ("INFO", "whole"),
+        ("WARNING", "[npu.cc:34] cut"),
+    ]
+    assert capfd.readouterr().err == "not the engine\nnor this\n\nunfinished"
+
+
 def test_only_one_at_a_time(model_path: Path, tmp_path: Path) -> None:
     """There is one standard error; a failing load inside still finds its reason."""
     with engine_log(logging.ERROR):

@@ -41,7 +41,7 @@ def test_the_readmes_programs_run(program: str) -> None:
     assert done.stdout.strip()
 
 
-@pytest.mark.parametrize("name", ["chat.md", "events.md"])
+@pytest.mark.parametrize("name", ["chat.md", "events.md", "telemetry.md"])
 def test_the_blocks_of_a_page_run_one_after_the_other(
     name: str, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

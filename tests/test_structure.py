@@ -26,6 +26,7 @@ ROOMS = (
     "media",
     "tools",
     "events",
+    "observers",
     "templates",
     "bundled",
     "chat",
@@ -37,6 +38,7 @@ ROOMS = (
     "engine_log",
     "doctor",
     "__init__",
+    "telemetry",
     "cli",
     "__main__",
 )
@@ -56,6 +58,7 @@ HEAVY = (
     "sentencepiece",
     "llguidance",
     "asyncio",
+    "opentelemetry",
 )
 
 

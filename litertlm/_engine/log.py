@@ -12,8 +12,9 @@ import re
 import sys
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from litertlm._engine.lib import SILENT, Library, lib
@@ -25,8 +26,12 @@ ERRORS = 4
 """Log level at which the engine prints errors only; the reasons of failed loads need it."""
 
 _LEVELS = {logging.DEBUG: 0, logging.INFO: 2, logging.WARNING: 3, logging.ERROR: ERRORS}
-# absl's prefix ("E0000 00:00:1700000000.000001  123 file.cc:42] "), its greeting, and TFLite's ("INFO: ").
-_ENGINE_LINE = re.compile(r"^(?:[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] |(?:VERBOSE|INFO|WARNING|ERROR): )")
+# absl's prefix ("E0000 00:00:1700000000.000001  123 file.cc:42] "), TFLite's ("INFO: "), and the place that
+# LiteRT puts after the latter ("[file.cc:42] ").
+_ABSL = re.compile(r"[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] ")
+_TFLITE = re.compile(r"(?:VERBOSE|INFO|WARNING|ERROR): ")
+_PLACE = re.compile(r"\[\S+:\d+\] ")
+_ENGINE_LINE = re.compile(f"^(?:{_ABSL.pattern}|{_TFLITE.pattern})")
 _SEVERITY = {"I": logging.INFO, "W": logging.WARNING, "E": logging.ERROR, "F": logging.CRITICAL}
 
 # Tells the pump that nothing more will come.
@@ -99,7 +104,7 @@ def forward_log(library: Library, level: int) -> Iterator[None]:
     """
     if level not in _LEVELS:
         raise OptionError(f"There is no engine log of level {level}", hint="Use logging.INFO, for example.")
-    reader, writer = os.pipe()
+    reader, writer = _pipe()
     terminal = os.dup(2)
     pump = threading.Thread(
         target=_pump,
@@ -130,19 +135,76 @@ def _redirect(library: Library, descriptor: int, level: int) -> None:
             raise OptionError("The engine's log is being forwarded already")
         _usual_level = level
         sys.stderr and sys.stderr.flush()
-        os.dup2(descriptor, 2)
-        lib.ltlm_library_set_log_level(library.pointer, level)
+        # While the engine speaks, descriptor 2 is not the terminal.
+        if level == SILENT:
+            lib.ltlm_library_set_log_level(library.pointer, level)
+            os.dup2(descriptor, 2)
+        else:
+            os.dup2(descriptor, 2)
+            lib.ltlm_library_set_log_level(library.pointer, level)
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe that keeps what is written at once apart from the rest, if there is such a one."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            return os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
+    return os.pipe()
 
 
 def _pump(reader: int, terminal: int, logger: logging.Logger) -> None:
-    with os.fdopen(reader, "rb", closefd=False) as lines:
-        for raw in lines:
-            if raw.endswith(_END):
-                os.write(terminal, raw.removesuffix(_END))
-                return
-            line = raw.decode("utf-8", errors="replace")
-            match = _ENGINE_LINE.match(line)
-            if match:
-                logger.log(_SEVERITY.get(line[0], logging.INFO), "%s", line[match.end() :].rstrip())
-            else:
-                os.write(terminal, raw)
+    sorter = _Sorter(terminal, logger)
+    end = b""
+    while not end:
+        written, end, _ = os.read(reader, 1 << 16).partition(_END)
+        for piece in written.splitlines(keepends=True):
+            sorter.take(piece)
+    sorter.finish()
+
+
+class _Sorter:
+    """Tells what the engine writes from what others write.
+
+    The engine writes some lines in three pieces: severity, words, line end. Its other threads, and those of
+    the program, may write between them.
+    """
+
+    def __init__(self, terminal: int, logger: logging.Logger) -> None:
+        self._terminal, self._logger = terminal, logger
+        # Severities whose words are still to come, and words whose line end is.
+        self._severities: deque[int] = deque()
+        self._words: deque[tuple[int, str]] = deque()
+
+    def take(self, piece: bytes) -> None:
+        """A line, or a part of one."""
+        text = piece.decode("utf-8", errors="replace")
+        severity = _TFLITE.match(text)
+        if severity:
+            self._severities.append(_SEVERITY.get(text[0], logging.INFO))
+            text = text[severity.end() :]
+        whole = _ABSL.match(text)
+        if whole:
+            self._log(_SEVERITY[text[0]], text[whole.end() :])
+        elif text == "\n" and self._words:
+            self._log(*self._words.popleft())
+        elif severity or _PLACE.match(text) or (self._severities and not text.endswith("\n")):
+            self._take_words(text)
+        else:
+            os.write(self._terminal, piece)
+
+    def finish(self) -> None:
+        """Nothing comes any more."""
+        while self._words:
+            self._log(*self._words.popleft())
+
+    def _take_words(self, text: str) -> None:
+        if not text:
+            return
+        words = (self._severities.popleft() if self._severities else logging.INFO, text)
+        if text.endswith("\n"):
+            self._log(*words)
+        else:
+            self._words.append(words)
+
+    def _log(self, level: int, words: str) -> None:
+        self._logger.log(level, "%s", words.rstrip())

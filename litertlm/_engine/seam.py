@@ -10,7 +10,7 @@ Threads: an engine may be used from any thread, a conversation and its turn from
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -271,8 +271,13 @@ class Engine(Protocol):
         """
         ...
 
-    def score(self, prompt: str, text: str) -> Score:
+    def score(self, prompt: str, text: str, check: Callable[[], None] | None = None) -> Score:
         """How likely ``text`` is to follow ``prompt``, without a chat template.
+
+        Args:
+            prompt: What stands before it.
+            text: What is scored.
+            check: Called now and then in the waiting thread; what it raises ends the waiting.
 
         Raises:
             LiteRTLMError: The engine cannot score, or one of them is empty.

@@ -7,10 +7,12 @@ So everything that is true of :class:`~litertlm.Chat` is true here, and nothing 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ from litertlm.chat.stream import Stream, chunk_of
 from litertlm.errors import ClosedError
 from litertlm.events import Event
 from litertlm.messages import Chunk, Message, Reply, ToolCall, ToolResult, Usage
+from litertlm.observers import Observer
 from litertlm.tools import CancelToken
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     from litertlm.chat.portable import ChatRecord
 
-__all__ = ["AsyncChat", "AsyncStream"]
+__all__ = ["AsyncChat", "AsyncStream", "read"]
 
 
 class AsyncStream:
@@ -50,7 +53,9 @@ class AsyncStream:
         options = self._own(options)
         # The thread does not refer to this object, so that a stream that nobody reads is collected, and left.
         work = self._work = _Work(self._loop, self._items, self._over, lambda: begin(options), self._token)
-        threading.Thread(target=work.run, name="litertlm turn", daemon=True).start()
+        # Handlers of tools and observers see the context variables of who asks, as in a Chat.
+        run = partial(contextvars.copy_context().run, work.run)
+        threading.Thread(target=run, name="litertlm turn", daemon=True).start()
 
     @property
     def reply(self) -> Reply:
@@ -228,7 +233,7 @@ class AsyncChat:
 
     async def send(self, message: str, **options: Unpack[SendOptions]) -> Reply:
         """Say something and wait for the whole reply."""
-        return await _read(self.send_stream(message, **options))
+        return await read(self.send_stream(message, **options))
 
     def send_stream(self, message: str, **options: Unpack[SendOptions]) -> AsyncStream:
         """Say something and get the reply piece by piece. The turn begins at once."""
@@ -236,7 +241,7 @@ class AsyncChat:
 
     async def send_multi(self, parts: Iterable[PartLike], **options: Unpack[SendOptions]) -> Reply:
         """Send text, images and recordings in one message."""
-        return await _read(self.send_multi_stream(parts, **options))
+        return await read(self.send_multi_stream(parts, **options))
 
     def send_multi_stream(self, parts: Iterable[PartLike], **options: Unpack[SendOptions]) -> AsyncStream:
         """As :meth:`send_multi`, piece by piece."""
@@ -246,7 +251,7 @@ class AsyncChat:
         self, results: ToolResult | Iterable[ToolResult], **options: Unpack[SendOptions]
     ) -> Reply:
         """Give the model what the calls of its last reply returned."""
-        return await _read(self.send_tool_result_stream(results, **options))
+        return await read(self.send_tool_result_stream(results, **options))
 
     def send_tool_result_stream(
         self, results: ToolResult | Iterable[ToolResult], **options: Unpack[SendOptions]
@@ -256,7 +261,7 @@ class AsyncChat:
 
     async def run_tools(self, **options: Unpack[SendOptions]) -> Reply:
         """Make the calls that an approval put off."""
-        return await _read(self.run_tools_stream(**options))
+        return await read(self.run_tools_stream(**options))
 
     def run_tools_stream(self, **options: Unpack[SendOptions]) -> AsyncStream:
         """As :meth:`run_tools`, piece by piece."""
@@ -264,7 +269,7 @@ class AsyncChat:
 
     async def regenerate(self, **options: Unpack[SendOptions]) -> Reply:
         """Have the latest message answered anew."""
-        return await _read(self.regenerate_stream(**options))
+        return await read(self.regenerate_stream(**options))
 
     def regenerate_stream(self, **options: Unpack[SendOptions]) -> AsyncStream:
         """As :meth:`regenerate`, piece by piece."""
@@ -272,7 +277,7 @@ class AsyncChat:
 
     async def edit(self, index: int, text: str, **options: Unpack[SendOptions]) -> Reply:
         """Change what the user said, and have it answered."""
-        return await _read(self.edit_stream(index, text, **options))
+        return await read(self.edit_stream(index, text, **options))
 
     def edit_stream(self, index: int, text: str, **options: Unpack[SendOptions]) -> AsyncStream:
         """As :meth:`edit`, piece by piece."""
@@ -281,6 +286,10 @@ class AsyncChat:
     def cancel(self) -> None:
         """Stop the turn in progress. Any thread."""
         self._chat.cancel()
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Have ``observer`` watch the turns, in their threads; as :meth:`litertlm.Chat.observe`."""
+        return self._chat.observe(observer)
 
     async def count(self, message: str | Iterable[PartLike]) -> int:
         """Tokens that sending ``message`` now would add to the context."""
@@ -333,7 +342,8 @@ class AsyncChat:
         return AsyncStream(begin, options)
 
 
-async def _read(stream: AsyncStream) -> Reply:
+async def read(stream: AsyncStream) -> Reply:
+    """The whole reply."""
     async with stream:
         async for _ in stream.events():
             pass

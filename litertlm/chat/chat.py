@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from litertlm.chat.stream import Stream
 from litertlm.chat.timeline import Timeline, first_state, state_before
 from litertlm.chat.turn import ChatTurn
 from litertlm.messages import Message, Reply, ToolCall, ToolResult, Usage
+from litertlm.observers import Observer, Observers, TurnInfo, Watch
 from litertlm.tools import CancelToken
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class Chat:
         limit: int | None,
         on_overflow: OnOverflow,
         waits: bool,
+        observers: Observers,
     ) -> None:
         self._timeline = timeline
         self._settings = settings
@@ -76,6 +79,7 @@ class Chat:
         self._limit = limit
         self._on_overflow = on_overflow
         self._gate = Gate(waits=waits)
+        self._observers = observers
         self._closes = False
         # Where async handlers run; None: on a loop of their own.
         self.handlers_loop: AbstractEventLoop | None = None
@@ -94,7 +98,10 @@ class Chat:
 
     @property
     def token_count(self) -> int:
-        """Tokens in the KV cache; 0 before the first turn."""
+        """Tokens of the conversation as of its latest turn; 0 before the first, and when that is not known.
+
+        A loaded chat knows it unless the model or the tools are others, or it goes back behind its saving.
+        """
         return self._timeline.token_count
 
     @property
@@ -236,6 +243,10 @@ class Chat:
         if guest is not None:
             guest.cancel()
 
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Have ``observer`` watch the turns of this chat and its forks; what is returned ends it."""
+        return self._observers.add(observer)
+
     # -- going back --------------------------------------------------------------------------------------
 
     def undo(self, turns: int = 1) -> tuple[Message, ...]:
@@ -279,6 +290,7 @@ class Chat:
                 limit=self._limit,
                 on_overflow=self._on_overflow,
                 waits=self._gate.waits,
+                observers=self._observers.forked(),
             )
 
     def record(self) -> ChatRecord:
@@ -365,14 +377,16 @@ class Chat:
         settings = self._settings.changed(options, caller)
         settings.check_honoured(self._timeline.engine.info)
         limits = Limits(CancelToken(settings.signal), settings.decoding.timeout)
+        watch = self._observers.watch(self._turn_info)
         turn = ChatTurn(
             self._timeline,
             settings,
             begin,
             toolset=self._toolset,
-            tools=self._tool_run(settings, limits),
+            tools=self._tool_run(settings, limits, watch),
             limits=limits,
             room=RoomKeeper(self._timeline, self._limit, self._on_overflow, limits),
+            watch=watch,
             done=self._leave,
         )
         try:
@@ -382,7 +396,7 @@ class Chat:
             turn.rollback(error)
             raise
 
-    def _tool_run(self, settings: Settings, limits: Limits) -> ToolRun | None:
+    def _tool_run(self, settings: Settings, limits: Limits, watch: Watch) -> ToolRun | None:
         """What makes the calls of one turn; None if no tool can be run."""
         if not any(tool.handler for tool in self._toolset):
             return None
@@ -398,7 +412,12 @@ class Chat:
             approve=settings.approve,
             count_tokens=lambda text: len(self._timeline.engine.tokenize(text)),
             loop=self.handlers_loop,
+            on_handler=watch.on_handler,
         )
+
+    def _turn_info(self) -> TurnInfo:
+        model = Path(self._model.path).stem
+        return TurnInfo(self, model, self._timeline.engine.info.engine, tuple(self._toolset))
 
     def _leave(self, turn: ChatTurn) -> None:
         self._gate.leave(turn)

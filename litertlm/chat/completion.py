@@ -1,4 +1,4 @@
-"""Text continued as it stands, without a chat."""
+"""Text continued and scored as it stands, without a chat."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from litertlm.chat.limits import Limits
 from litertlm.chat.settings import SendOptions, Settings
 from litertlm.chat.turn import hop_of
 from litertlm.errors import DeadlineExceeded, MessageError, OptionError
-from litertlm.messages import Reply
+from litertlm.messages import Reply, Score
 from litertlm.tools import CancelToken
 
-__all__ = ["complete"]
+__all__ = ["complete", "score"]
 
 HONOURED = ("max_output_tokens", "sampler", "signal", "stop", "timeout")
 
@@ -55,3 +55,18 @@ def complete(engine: Engine, text: str, options: SendOptions) -> Reply:
         hops=(hop,),
         raw=turn.end.raw,
     )
+
+
+def score(engine: Engine, text: str, after: str, options: SendOptions) -> Score:
+    """How likely ``text`` is after another one; of ``options``, ``timeout`` and ``signal`` have a meaning.
+
+    Raises:
+        OptionError: One of them is wrong.
+        LiteRTLMError: The engine failed, or it was stopped.
+    """
+    settings = Settings().changed(options, "score")
+    limits = Limits(CancelToken(settings.signal), settings.decoding.timeout)
+    try:
+        return engine.score(after, text, limits.check)
+    finally:
+        limits.token.detach()

@@ -35,7 +35,7 @@ class RoomKeeper:
         """How ``message`` does not fit after ``history``; None when it does."""
         if self._limit is None:
             return None
-        used, needed = self._timeline.prefilled, self._timeline.count(message)
+        used, needed = self._timeline.prefilled, self._timeline.count_prefill(message)
         # One token must be left for the answer.
         if used + needed < self._limit:
             return None

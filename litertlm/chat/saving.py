@@ -18,9 +18,9 @@ from litertlm.options import JsonSchema, Regex, Sampler, TurnOptions
 from litertlm.tools import Tool, Toolset
 
 if TYPE_CHECKING:
-    from litertlm._engine.seam import Conversation
+    from litertlm._engine.seam import Conversation, Preface
 
-__all__ = ["declared_tools", "identity", "options_of", "record_of", "states_of"]
+__all__ = ["declared_tools", "identity", "options_of", "record_of", "states_of", "token_count_of"]
 
 # What is not a setting that can be written down: functions and objects of the program.
 _PROGRAM = frozenset({"approve", "signal", "on_event", "decoding", "output"})
@@ -76,15 +76,31 @@ def declared_tools(record: ChatRecord, given: Toolset) -> Toolset:
     return Toolset([*given, *(tool for tool in missing if tool.name not in given)])
 
 
-def states_of(record: ChatRecord, now: Conversation) -> State:
-    """The latest state of a record's chat, with the states before it; ``now`` is in the latest."""
+def token_count_of(record: ChatRecord, model: ModelFacts, preface: Preface) -> int:
+    """Tokens of a record's chat, if they are the same where it goes on; else 0."""
+    if replace(identity(model), file_name=record.model.file_name) != record.model:
+        return 0
+    declared = {tool.name: (tool.description, tool.parameters) for tool in preface.tools}
+    recorded = {tool.name: (tool.description, tool.parameters) for tool in record.tools}
+    thinking = record.settings.get("thinking")
+    return record.token_count if (declared, preface.thinking) == (recorded, thinking) else 0
+
+
+def states_of(record: ChatRecord, now: Conversation, token_count: int) -> State:
+    """The latest state of a record's chat, with the states before it.
+
+    Args:
+        record: The chat.
+        now: Is in the latest state.
+        token_count: Of the latest state; those of earlier ones are not written down.
+    """
     state: State | None = None
     message: Message | None = None
     for end in (*record.turns, len(record.history)):
         state = State(record.history[:end], record.usage, state, message, None, None)
         message = record.history[end] if end < len(record.history) else None
     assert state is not None
-    return replace(state, where=now, at=now.mark())
+    return replace(state, where=now, at=now.mark(), token_count=token_count)
 
 
 def _settings_json(settings: Settings) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class State:
         message: What the user said in the latest turn; None at the beginning.
         where: The conversation that was in this state; None: of another process.
         at: The mark of it there.
-        token_count: Tokens of the conversation.
+        token_count: Tokens of the conversation; 0 when it has to be read again and nobody knows.
     """
 
     history: tuple[Message, ...]
@@ -138,7 +138,11 @@ class Timeline:
         return self._conversation.token_count
 
     def count(self, message: Message) -> int:
-        """Tokens that sending ``message`` now would prefill."""
+        """Tokens that sending ``message`` now would add to :attr:`token_count`."""
+        return max(1, self.prefilled + self.count_prefill(message) - self.token_count)
+
+    def count_prefill(self, message: Message) -> int:
+        """Tokens that sending ``message`` now would prefill; after :attr:`prefilled` ones."""
         return self._conversation.count(self._markers.neutralise_message(message))
 
     def render(self, message: Message) -> str:

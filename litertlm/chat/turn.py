@@ -21,6 +21,7 @@ from litertlm.chat.timeline import State, Timeline
 from litertlm.errors import Cancelled, ClosedError, DeadlineExceeded, ToolHopsExceeded
 from litertlm.events import Event
 from litertlm.messages import FinishReason, Hop, Message, Reply, Text, ToolCall, Usage
+from litertlm.observers import Watch
 from litertlm.options import TurnOptions
 from litertlm.tools import ToolsPaused
 
@@ -44,6 +45,7 @@ class ChatTurn:
         tools: Makes the calls; None when there are no tools that can be run.
         limits: When it has to stop.
         room: Makes room in the context.
+        watch: Sees every event.
         done: Called when the turn is over, one way or the other.
     """
 
@@ -57,6 +59,7 @@ class ChatTurn:
         tools: ToolRun | None = None,
         limits: Limits,
         room: RoomKeeper,
+        watch: Watch,
         done: Callable[[ChatTurn], None],
     ) -> None:
         self._timeline = timeline
@@ -66,6 +69,7 @@ class ChatTurn:
         self._tools = tools
         self._limits = limits
         self._room = room
+        self._watch = watch
         self._done = done
         # Where the chat was when the turn began; None before that.
         self._undo_to: State | None = None
@@ -158,6 +162,7 @@ class ChatTurn:
 
     def _tell(self, event: Event) -> None:
         """Report an event; a listener that raises fails the turn, unless it is over already."""
+        self._watch.on_event(event)
         listener = self._settings.on_event
         if listener is None:
             return
@@ -251,7 +256,7 @@ class ChatTurn:
         except DeadlineExceeded:
             # The engine was told only what is left of the timeout.
             raise self._limits.too_late() from None
-        yield events.HopStarted(len(self._hops), message)
+        yield events.HopStarted(len(self._hops), message, self._earlier + self._said, options)
         said: list[Delta] = []
         while native.end is None:
             for delta in native.take(self._limits.slice):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from types import TracebackType
@@ -293,9 +293,11 @@ class FakeEngine:
         )
         return FakeTurn(machine, Stage(), Prompt(machine.tokenizer.count(prompt)), record)
 
-    def score(self, prompt: str, text: str) -> Score:
+    def score(self, prompt: str, text: str, check: Callable[[], None] | None = None) -> Score:
         """Log probabilities from -5 to -1 that depend on each token and all that is before it."""
         self._machine.check_open()
+        if check is not None:
+            check()
         if not prompt or not text:
             raise MessageError("Scoring needs a prompt and a text, and neither may be empty")
         before, tokens = prompt, []

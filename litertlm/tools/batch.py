@@ -6,6 +6,7 @@ queue.
 
 from __future__ import annotations
 
+import contextvars
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -16,7 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from litertlm.errors import ToolError, ToolTimeout, error_text
-from litertlm.messages import ToolResult
+from litertlm.messages import ToolCall, ToolResult
 from litertlm.tools.cancel import CancelToken
 from litertlm.tools.context import ToolContext
 from litertlm.tools.declare import Tool
@@ -51,6 +52,10 @@ class _Turn(Protocol):
 
     def answer(self, plan: Plan, value: Any) -> ToolResult:
         """A result as the model gets it."""
+        ...
+
+    def on_handler(self, call: ToolCall) -> None:
+        """A handler starts; called in the context that it will see."""
         ...
 
 
@@ -116,21 +121,19 @@ class Batch:
                 if plan.repeated and any(plan.key == other.plan.key for other in self._running.values()):
                     repeated.append(plan)  # what the first one returns is not known yet
                 else:
-                    self._begin(plan)
-                    yield from self._told()
+                    yield from self._begin(plan)
             if self._running:
                 self._wait()
                 yield from self._told()
         for plan in repeated:
-            self._begin(plan)
-            yield from self._told()
+            yield from self._begin(plan)
 
     def _told(self) -> Iterator[ToolEvent]:
         """What has happened since the last time."""
         while self._happened:
             yield self._happened.popleft()
 
-    def _begin(self, plan: Plan) -> None:
+    def _begin(self, plan: Plan) -> Iterator[ToolEvent]:
         self._turn.check()
         tool = plan.tool
         if plan.repeated:
@@ -139,14 +142,15 @@ class Batch:
         elif plan.refusal is not None or tool is None or tool.handler is None or plan.arguments is None:
             self._fail(plan, 0.0, plan.refusal or "")
         else:
-            self._happened.append(ToolStarted(plan.call))
+            yield ToolStarted(plan.call)
             timeout = self._turn.settings.timeout if tool.timeout is None else tool.timeout
             running = _Running(plan, tool, CancelToken(self._token), time.monotonic(), timeout)
             self._running[plan.index] = running
             arguments = dict(plan.arguments)
-            context = tool.context
-            if context is not None:
-                arguments[context] = self._context(running)
+            if tool.context is not None:
+                arguments[tool.context] = self._context(running)
+            seen = contextvars.copy_context()
+            seen.run(self._turn.on_handler, plan.call)
             start_handler(
                 partial(tool.handler, **arguments),
                 index=plan.index,
@@ -154,7 +158,9 @@ class Batch:
                 token=running.token,
                 loop=self._turn.loop,
                 outcomes=self._outcomes,
+                context=seen,
             )
+        yield from self._told()
 
     def _context(self, running: _Running) -> ToolContext:
         limits = [limit for limit in (running.until, self._turn.deadline) if limit is not None]

@@ -46,6 +46,8 @@ class ToolRun:
         on_event: Gets the :mod:`~litertlm.tools.events`, in the waiting thread; what it raises ends the
             batch.
         loop: Where async handlers run; it runs in another thread than :meth:`run`. None: each on its own.
+        on_handler: Called with the call right before its handler starts, in the context (of
+            :mod:`contextvars`) that the handler will see.
 
     Raises:
         OptionError: Results are to be capped, and nobody can count tokens.
@@ -66,6 +68,7 @@ class ToolRun:
         count_tokens: Callable[[str], int] | None = None,
         on_event: Callable[[ToolEvent], object] | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
+        on_handler: Callable[[ToolCall], object] | None = None,
     ) -> None:
         self.toolset = toolset
         self.settings = settings or ToolSettings()
@@ -77,6 +80,7 @@ class ToolRun:
         self._approve = approve
         self._count_tokens = count_tokens
         self._on_event = on_event
+        self._on_handler = on_handler
         if turn_timeout is None and deadline is not None:
             turn_timeout = max(0.0, deadline - time.monotonic())
         self._turn_timeout = turn_timeout or 0.0
@@ -155,6 +159,11 @@ class ToolRun:
         if not plan.repeated:
             self.repeats.remember(plan.key, value)
         return ToolResult(plan.call.id, plan.call.name, value)
+
+    def on_handler(self, call: ToolCall) -> None:
+        """A handler starts; called in the context that it will see."""
+        if self._on_handler is not None:
+            self._on_handler(call)
 
     def _ask(self, call: ToolCall, tool: Tool) -> Decision:
         self.check()

@@ -54,11 +54,12 @@ def start_handler(
     loop: asyncio.AbstractEventLoop | None,
     outcomes: SimpleQueue[Outcome | None],
     convert: Callable[[Any], Any] = jsonable,
+    context: contextvars.Context | None = None,
 ) -> None:
     """Begin a handler; its outcome is put into ``outcomes``.
 
-    It sees the context variables of the calling thread. A coroutine is run on ``loop``, or on a loop of its
-    own.
+    It sees the context variables of ``context``, else those of the calling thread. A coroutine is run on
+    ``loop``, or on a loop of its own.
     """
 
     def work() -> None:
@@ -72,7 +73,7 @@ def start_handler(
             value, error = None, raised
         outcomes.put(Outcome(index, time.monotonic(), value, error))
 
-    context = contextvars.copy_context()
+    context = context or contextvars.copy_context()
     threading.Thread(target=context.run, args=(work,), name=f"litertlm-tool-{name}", daemon=True).start()
 
 

@@ -173,8 +173,8 @@ class Shadow:
         """The same, written down and read again as ``history``.
 
         What was left out of the context was not written, so turns that began with it cannot be taken back
-        any more; nor can the answer to calls that were pending when the chat began. How many tokens each
-        turn took is not written either.
+        any more; nor can the answer to calls that were pending when the chat began. How many tokens there
+        were is written for the latest moment only.
         """
         assert history == self.history
         ends: list[int] = []
@@ -187,7 +187,8 @@ class Shadow:
         begun: Message | None = None
         for end in (*ends, len(history)):
             number = next(_numbers)
-            loaded = Shadow(history[:end], self.usage, 0, history, (), number, loaded, begun)
+            tokens = self.tokens if end == len(history) else 0
+            loaded = Shadow(history[:end], self.usage, tokens, history, (), number, loaded, begun)
             begun = history[end] if end < len(history) else None
         assert loaded is not None
         return loaded

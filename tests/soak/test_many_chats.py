@@ -6,16 +6,19 @@ import asyncio
 import itertools
 import statistics
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from litertlm import AsyncClient, Client
+from litertlm import Client, Message
 from litertlm.chat.async_chat import AsyncChat
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 THREADS, TASKS, TURNS = 8, 50, 2000
+# Turns of each, so that all of them are busy until the end.
+OF_A_THREAD, OF_A_TASK = 50, 32
 PROMPTS = (
     "Hello!",
     "My name is Ada.",
@@ -43,56 +46,83 @@ def alone(client: Client) -> dict[tuple[str, ...], list[str]]:
     return replies
 
 
-def fairness(waits: list[float]) -> str:
-    """The longest wait for a reply over the median one."""
-    median, longest = statistics.median(waits), max(waits)
-    return f"{len(waits)} turns, median {median * 1000:.0f} ms, longest {longest / median:.1f} times that"
+class Turns:
+    """Turns that were made, and how long each took to be answered."""
 
+    def __init__(self, alone: dict[tuple[str, ...], list[str]]) -> None:
+        self._alone = alone
+        self.waits: list[float] = []
 
-def test_threads(client: Client, alone: dict[tuple[str, ...], list[str]]) -> None:
-    """Eight threads make a thousand turns, one chat after another."""
-    waits: list[float] = []
-
-    def work(number: int) -> None:
+    def chats(self, number: int, turns: int) -> Iterator[tuple[str, ...]]:
+        """What is said in one chat after another, until there have been so many turns."""
         said = script(number)
-        for _ in range(TURNS // 2 // THREADS // len(said)):
-            with client.chat(**SHORT) as chat:  # type: ignore[arg-type]
-                replies = []
-                for prompt in said:
-                    began = time.monotonic()
-                    replies.append(chat.send(prompt).text)
-                    waits.append(time.monotonic() - began)
-                assert replies == alone[said]
+        while turns > 0:
+            yield said[:turns]
+            turns -= len(said)
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(work, range(THREADS)))
-    print("threads:", fairness(waits))  # noqa: T201
+    def check(self, said: tuple[str, ...], replies: list[str], history: tuple[Message, ...]) -> None:
+        """Each reply is the one that the chat gets alone, and everything is in it once and in order."""
+        expected = next(texts for whole, texts in self._alone.items() if whole[: len(said)] == said)
+        assert replies == expected[: len(said)]
+        kept = [message.text for message in history]
+        assert kept == [text for turn in zip(said, replies, strict=True) for text in turn]
+
+    def __str__(self) -> str:
+        median, longest = statistics.median(self.waits), max(self.waits)
+        return (
+            f"{len(self.waits)} turns, median {median * 1000:.0f} ms, longest {longest * 1000:.0f} ms, "
+            f"{longest / median:.1f} times the median"
+        )
 
 
-def test_tasks(client: Client, alone: dict[tuple[str, ...], list[str]]) -> None:
-    """Fifty tasks of one loop make a thousand turns, some of which are left in the middle."""
-    waits: list[float] = []
+def in_a_thread(client: Client, turns: Turns, number: int, count: int) -> None:
+    """So many turns, in one chat after another."""
+    for said in turns.chats(number, count):
+        with client.chat(**SHORT) as chat:  # type: ignore[arg-type]
+            replies = []
+            for prompt in said:
+                began = time.monotonic()
+                replies.append(chat.send(prompt).text)
+                turns.waits.append(time.monotonic() - began)
+            turns.check(said, replies, chat.history)
 
-    async def converse(chat: AsyncChat, said: tuple[str, ...]) -> list[str]:
-        replies = []
-        for prompt in said:
+
+async def in_a_task(client: Client, turns: Turns, number: int, count: int) -> None:
+    """The same; and now and then a turn that is left in the middle, which does not count."""
+    for said in turns.chats(number, count):
+        async with AsyncChat(await asyncio.to_thread(lambda: client.chat(**SHORT))) as chat:  # type: ignore[arg-type]
+            replies = []
             async with chat.send_stream("Never mind.") as stream:
                 async for _ in stream:
                     break
-            began = time.monotonic()
-            replies.append((await chat.send(prompt)).text)
-            waits.append(time.monotonic() - began)
-        return replies
+            for prompt in said:
+                began = time.monotonic()
+                replies.append((await chat.send(prompt)).text)
+                turns.waits.append(time.monotonic() - began)
+            turns.check(said, replies, chat.history)
 
-    async def work(opened: AsyncClient, number: int) -> None:
-        said = script(THREADS + number)
-        for _ in range(TURNS // 2 // TASKS // len(said)):
-            async with await opened.chat(**SHORT) as chat:  # type: ignore[arg-type]
-                assert await converse(chat, said) == alone[said]
+
+def test_two_thousand_turns(client: Client, alone: dict[tuple[str, ...], list[str]]) -> None:
+    """By threads and by the tasks of a loop, at once on one client; none is lost, nobody waits long."""
+    threads, tasks = Turns(alone), Turns(alone)
 
     async def everybody() -> None:
-        async with AsyncClient(client.info.path) as opened:
-            await asyncio.gather(*(work(opened, number) for number in range(TASKS)))
+        with ThreadPoolExecutor(THREADS) as pool:
+            loop = asyncio.get_running_loop()
+            await asyncio.gather(
+                *(
+                    loop.run_in_executor(pool, in_a_thread, client, threads, number, OF_A_THREAD)
+                    for number in range(THREADS)
+                ),
+                *(in_a_task(client, tasks, THREADS + number, OF_A_TASK) for number in range(TASKS)),
+            )
 
+    began = time.monotonic()
     asyncio.run(everybody())
-    print("tasks:", fairness(waits))  # noqa: T201
+    print(f"\nthreads: {threads}\ntasks: {tasks}\nin all: {time.monotonic() - began:.0f} s")  # noqa: T201
+    assert len(threads.waits) + len(tasks.waits) == TURNS
+    both = Turns(alone)
+    both.waits = threads.waits + tasks.waits
+    print(f"both: {both}")  # noqa: T201
+    # First come, first served: between two turns of one chat everybody else has one.
+    assert max(both.waits) < 5 * statistics.median(both.waits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from litertlm._engine.handle import Handle
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from litertlm._engine.litert.engine import LiteRtEngine
 
 __all__ = ["CompletionTurn", "score"]
+
+# Seconds of waiting in one piece.
+LONGEST_WAIT = 0.025
 
 
 class CompletionTurn(NativeTurn):
@@ -126,8 +130,14 @@ class CompletionTurn(NativeTurn):
             self._session.close()
 
 
-def score(engine: LiteRtEngine, prompt: str, text: str) -> Score:
+def score(engine: LiteRtEngine, prompt: str, text: str, check: Callable[[], None] | None = None) -> Score:
     """How likely ``text`` is to follow ``prompt``; waits for the engine, and for its answer.
+
+    Args:
+        engine: Which does it.
+        prompt: What stands before it.
+        text: What is scored.
+        check: Called now and then while it waits; what it raises ends that, and the engine goes on alone.
 
     Raises:
         MessageError: One of them is empty, or no text.
@@ -139,21 +149,67 @@ def score(engine: LiteRtEngine, prompt: str, text: str) -> Score:
         raise EngineError("This engine library cannot score text")
     # The engine does not look, and would write beyond its memory.
     _require_room(engine, engine.tokenize(prompt), engine.tokenize(text))
-    total, scores, count = ffi.new("float *"), ffi.new("float **"), ffi.new("size_t *")
-    error = new_error()
-    with engine.queue.idle():
-        session = open_session(engine, effective_sampler(engine.options.sampler), 0)
+    return _Scoring(engine, before, target).result(check or _no_check)
+
+
+class _Scoring:
+    """A text being scored. The library's call cannot be interrupted, so it is made in the background."""
+
+    def __init__(self, engine: LiteRtEngine, prompt: bytes, text: bytes) -> None:
+        self._engine, self._prompt, self._text = engine, prompt, text
+        self._over = threading.Event()
+        self._score: Score | None = None
+        self._failure: BaseException | None = None
+
+    def result(self, check: Callable[[], None]) -> Score:
+        """Wait for it."""
+        self._engine.queue.enter(self, check=check)
+        try:
+            check()
+            self._engine.background.submit(self._run)
+        except BaseException:
+            self._engine.queue.leave(self)
+            raise
+        while not self._over.wait(LONGEST_WAIT):
+            check()
+        if self._failure is not None:
+            raise self._failure
+        assert self._score is not None
+        return self._score
+
+    def settle_if_over(self) -> bool:
+        """Whether the engine has finished with it; any thread."""
+        return self._over.is_set()
+
+    def _run(self) -> None:
+        """In the background, the queue being held."""
+        try:
+            self._score = self._scored()
+        except BaseException as failure:
+            self._failure = failure
+        finally:
+            self._over.set()
+            self._engine.queue.leave(self)
+
+    def _scored(self) -> Score:
+        total, scores, count = ffi.new("float *"), ffi.new("float **"), ffi.new("size_t *")
+        error = new_error()
+        session = open_session(self._engine, effective_sampler(self._engine.options.sampler), 0)
         try:
             with session.using() as pointer:
-                check(lib.ltlm_session_prefill(pointer, before, error), error)
-                check(lib.ltlm_session_score(pointer, target, total, scores, count, error), error)
+                check(lib.ltlm_session_prefill(pointer, self._prompt, error), error)
+                check(lib.ltlm_session_score(pointer, self._text, total, scores, count, error), error)
             try:
                 return Score(float(total[0]), tuple(ffi.unpack(scores[0], count[0])) if count[0] else ())
             finally:
                 lib.ltlm_scores_free(scores[0])
         finally:
             session.close()
-            engine.bury()
+            self._engine.bury()
+
+
+def _no_check() -> None:
+    """Nothing ends the waiting."""
 
 
 def open_session(engine: LiteRtEngine, sampler: Sampler, max_output_tokens: int) -> Handle:

@@ -123,9 +123,9 @@ class LiteRtEngine:
         """Continue a text, without a chat template."""
         return CompletionTurn(self, prompt, options)
 
-    def score(self, prompt: str, text: str) -> Score:
-        """How likely ``text`` is to follow ``prompt``."""
-        return score(self, prompt, text)
+    def score(self, prompt: str, text: str, check: Callable[[], None] | None = None) -> Score:
+        """How likely ``text`` is to follow ``prompt``; ``check`` may end the waiting."""
+        return score(self, prompt, text, check)
 
     def close(self) -> None:
         """Cancel what runs, close the conversations, free the model. Idempotent; waits for the engine."""

@@ -56,7 +56,7 @@ class ChatRecord:
         tools: Declared to the model.
         settings: JSON values by name; what they mean is the chat's affair, and unknown names are kept.
         usage: Tokens of all turns.
-        token_count: In the KV cache when it was saved, 0 when unknown.
+        token_count: Of the conversation when it was saved, 0 when unknown.
         created: When the chat began; has a time zone.
         saved: When this record was made; has a time zone.
         written_by: The program and the format of the file that it was read from, "" when it was not.
