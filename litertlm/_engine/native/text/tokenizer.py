@@ -10,7 +10,7 @@ import codecs
 import json
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from litertlm.errors import MessageError, ModelFileError
@@ -163,14 +163,16 @@ class SentencePieceTokenizer:
         except (RuntimeError, ValueError) as error:
             raise ModelFileError(f"the tokenizer cannot be read ({error})") from None
         self.size = int(self._model.GetPieceSize())
-        self.special_ids = frozenset(
-            token
-            for token in range(self.size)
-            if self._model.IsControl(token) or self._model.IsUnknown(token) or self._model.IsUnused(token)
-        )
         # It says so nowhere, but shows it.
         self.leading_blanks = int(self._model.EncodeAsPieces("a")[0].startswith(BLANK))
         self.token_bytes = cache(self._token_bytes)
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """See :class:`Tokenizer`."""
+        model = self._model
+        kinds = (model.IsControl, model.IsUnknown, model.IsUnused)
+        return frozenset(token for token in range(self.size) if any(kind(token) for kind in kinds))
 
     def encode(self, text: str) -> list[int]:
         """See :class:`Tokenizer`."""
