@@ -128,7 +128,7 @@ class TextProcessor:
             vocabulary_size: How many logits the model has; None: as many as the tokenizer has ids.
 
         Raises:
-            OptionError: The format is not understood or too large, or no one token ends a reply of this model.
+            OptionError: The format is not understood or too large, or no one token ends this model's replies.
         """
         with self._lock:
             if self._compiler is None:

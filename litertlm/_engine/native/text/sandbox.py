@@ -196,8 +196,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
             if isinstance(obj, kind):
                 if called and name in methods:
                     return _Method(obj, name)
-                found = isinstance(obj, dict) and name in obj
-                return obj[name] if found else self.undefined(obj=obj, name=name)
+                if isinstance(obj, dict) and name in obj:
+                    return obj[name]
+                return self.undefined(obj=obj, name=name)
         if obj is None:
             return self.undefined(obj=obj, name=name)
         return super().getattr(obj, name)
