@@ -143,6 +143,13 @@ def test_an_import_loads_nothing_heavy() -> None:
     assert found.stdout.strip() == "[]"
 
 
+def test_the_text_layer_waits_too() -> None:
+    """Its packages are loaded when something is rendered, tokenized or constrained; native code never."""
+    code = f"import litertlm._engine.native.text, sys; print([n for n in {HEAVY!r} if n in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("file", modules(), ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_modules_stay_small(file: Path) -> None:
     """About 400 lines are one subject; more are two."""

@@ -44,6 +44,14 @@ def prefixed() -> bytes:
 
 
 @cache
+def undecodable() -> bytes:
+    """A tokenizer whose tokens are no runs of bytes."""
+    made = Tokenizer(models.BPE())
+    made.decoder = decoders.WordPiece()
+    return made.to_str().encode()
+
+
+@cache
 def sentence_piece(plain: bool) -> bytes:
     """A SentencePiece model; a plain one keeps texts as they are, others put a blank before and tidy up."""
     settings: dict[str, Any] = {"pad_id": 0, "eos_id": 1, "bos_id": 2, "unk_id": 3}

@@ -13,7 +13,7 @@ from litertlm._engine.native.text.template import compiled
 from litertlm._engine.native.text.tokenizer import Detokenizer, read_tokenizer
 from litertlm._engine.native.text.toolcalls import fences_of, writing_of
 from litertlm._engine.seam import ToolSpec
-from litertlm.errors import ModelFileError, TemplateError
+from litertlm.errors import ModelFileError, OptionError, TemplateError
 from litertlm.messages import Message
 from litertlm.modelfile import ModelFile, Token
 from litertlm.modelfile.text_format import read_text_format
@@ -128,11 +128,13 @@ class TextProcessor:
             vocabulary_size: How many logits the model has; None: as many as the tokenizer has ids.
 
         Raises:
-            OptionError: The format is not understood, or too large.
+            OptionError: The format is not understood or too large, or no one token ends this model's replies.
         """
         with self._lock:
             if self._compiler is None:
                 ends = [ids[0] for ids in self.stop_tokens if len(ids) == 1]
+                if not ends:
+                    raise OptionError("response_format needs a model that ends replies with one token")
                 self._compiler = ConstraintCompiler(self._tokenizer, ends)
         return self._compiler.compile(response_format, vocabulary_size or self.vocabulary_size)
 

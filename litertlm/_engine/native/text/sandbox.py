@@ -46,13 +46,16 @@ CALLED = "()"
 """Ends the name of an attribute that is called."""
 
 # Methods that Python's Jinja knows and that templates are written with. What pads is not among them.
-_METHODS = {
-    str: "capitalize count endswith find index isalnum isalpha isascii isdigit islower isnumeric isspace"
-    " isupper join lower lstrip partition removeprefix removesuffix replace rfind rpartition rsplit rstrip"
-    " split splitlines startswith strip swapcase title upper",
-    list: "count index",
-    tuple: "count index",
-    dict: "get items keys values",
+_METHODS: dict[type, frozenset[str]] = {
+    kind: frozenset(names.split())
+    for kind, names in {
+        str: "capitalize count endswith find index isalnum isalpha isascii isdigit islower isnumeric isspace"
+        " isupper join lower lstrip partition removeprefix removesuffix replace rfind rpartition rsplit"
+        " rstrip split splitlines startswith strip swapcase title upper",
+        list: "count index",
+        tuple: "count index",
+        dict: "get items keys values",
+    }.items()
 }
 _FILTERS = (
     "abs capitalize count d default dictsort e escape first float groupby int last length list lower map"
@@ -191,10 +194,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         name = attribute.removesuffix(CALLED)
         for kind, methods in _METHODS.items():
             if isinstance(obj, kind):
-                if called and name in methods.split():
+                if called and name in methods:
                     return _Method(obj, name)
-                found = isinstance(obj, dict) and name in obj
-                return obj[name] if found else self.undefined(obj=obj, name=name)
+                if isinstance(obj, dict) and name in obj:
+                    return obj[name]
+                return self.undefined(obj=obj, name=name)
         if obj is None:
             return self.undefined(obj=obj, name=name)
         return super().getattr(obj, name)

@@ -10,7 +10,7 @@ import codecs
 import json
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from litertlm.errors import MessageError, ModelFileError
@@ -105,14 +105,12 @@ class HuggingFaceTokenizer:
         import tokenizers
 
         try:
-            text = data.decode("utf-8")
-            description = json.loads(text)
-            self._tokenizer: tokenizers.Tokenizer = tokenizers.Tokenizer.from_str(text)
+            self._tokenizer: tokenizers.Tokenizer = tokenizers.Tokenizer.from_buffer(data)
         except Exception as error:  # the package raises Exception itself
             raise ModelFileError(f"the tokenizer cannot be read ({error})") from None
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        steps = _decoding(description)
+        steps = _decoding(self._tokenizer.decoder)
         self._byte_level, self._byte_fallback = "ByteLevel" in steps, "ByteFallback" in steps
         self.leading_blanks = max(steps.values())
         added = self._tokenizer.get_added_tokens_decoder()
@@ -121,8 +119,8 @@ class HuggingFaceTokenizer:
             for token, entry in added.items()
             if entry.special and not (self._byte_fallback and _BYTE.fullmatch(entry.content))
         )
-        ids = self._tokenizer.get_vocab(with_added_tokens=True).values()
-        self.size = max(ids, default=-1) + 1
+        # Ids are counted through, save perhaps those of added tokens.
+        self.size = max(self._tokenizer.get_vocab_size(), *(token + 1 for token in added), 0)
         self.token_bytes = cache(self._token_bytes)
 
     def encode(self, text: str) -> list[int]:
@@ -165,14 +163,16 @@ class SentencePieceTokenizer:
         except (RuntimeError, ValueError) as error:
             raise ModelFileError(f"the tokenizer cannot be read ({error})") from None
         self.size = int(self._model.GetPieceSize())
-        self.special_ids = frozenset(
-            token
-            for token in range(self.size)
-            if self._model.IsControl(token) or self._model.IsUnknown(token) or self._model.IsUnused(token)
-        )
         # It says so nowhere, but shows it.
         self.leading_blanks = int(self._model.EncodeAsPieces("a")[0].startswith(BLANK))
         self.token_bytes = cache(self._token_bytes)
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """See :class:`Tokenizer`."""
+        model = self._model
+        kinds = (model.IsControl, model.IsUnknown, model.IsUnused)
+        return frozenset(token for token in range(self.size) if any(kind(token) for kind in kinds))
 
     def encode(self, text: str) -> list[int]:
         """See :class:`Tokenizer`."""
@@ -216,14 +216,14 @@ def _checked(text: str) -> str:
     return text
 
 
-def _decoding(description: dict[str, Any]) -> dict[str, int]:
-    """The steps in which a ``tokenizer.json`` decodes, and how many leading blanks each takes away."""
+def _decoding(decoder: tokenizers.decoders.Decoder | None) -> dict[str, int]:
+    """The steps in which a decoder works, and how many leading blanks each takes away."""
+    if decoder is None:
+        raise ModelFileError("the tokenizer has no decoder, which is not supported")
     steps: dict[str, int] = {}
-    waiting = [description.get("decoder")]
+    waiting: list[dict[str, Any]] = [json.loads(decoder.__getstate__())]
     while waiting:
         step = waiting.pop()
-        if step is None:
-            raise ModelFileError("the tokenizer has no decoder, which is not supported")
         kind = step["type"]
         if kind == "Sequence":
             waiting += step["decoders"]
