@@ -91,9 +91,9 @@ LTLM_INLINE void dot(const block_set *sets, int32_t count, const uint8_t *x, siz
             __m512i d[4];
             LTLM_UNROLL(4)
             for (int i = 0; i < 4; i++) {
-                d[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_load_si512(q + 128 * i),
-                                           sets->weights[2 * i]);
-                d[i] = _mm512_dpbusd_epi32(d[i], _mm512_load_si512(q + 128 * i + 64), sets->weights[2 * i + 1]);
+                __m512i even = _mm512_load_si512(q + 128 * i), odd = _mm512_load_si512(q + 128 * i + 64);
+                d[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), even, sets->weights[2 * i]);
+                d[i] = _mm512_dpbusd_epi32(d[i], odd, sets->weights[2 * i + 1]);
             }
             __m512i block = sum_quads(d[0], d[1], d[2], d[3]);
             block = _mm512_sub_epi32(block, _mm512_mullo_epi32(offsets[m], sets->sums));
@@ -116,18 +116,19 @@ size_t ltlm__avx512_block_scratch(int32_t columns)
     return LTLM_GROUP * (size_t)set_count(columns) * sizeof(block_set);
 }
 
-/* A weight row with all rows of activations from m on, up to TILE_ROWS. */
-static int32_t dot_tile(const block_set *sets, const ltlm_activations *a, int32_t m, __m512 (*out)[LTLM_GROUP])
+/* A weight row with `rows` <= TILE_ROWS of activations from m on. */
+static void dot_tile(const block_set *sets, const ltlm_activations *a, int32_t m, int32_t rows,
+                     __m512 (*out)[LTLM_GROUP])
 {
     size_t step = ltlm__avx512_activation_stride(LTLM_INT4_BLOCK, a->columns);
     const uint8_t *x = a->bytes + (size_t)m * step;
     const ltlm_quantised *quantised = a->quantised + m;
     int32_t count = set_count(a->columns);
-    switch (a->rows - m) {
-    case 1: dot(sets, count, x, step, quantised, 1, out); return 1;
-    case 2: dot(sets, count, x, step, quantised, 2, out); return 2;
-    case 3: dot(sets, count, x, step, quantised, 3, out); return 3;
-    default: dot(sets, count, x, step, quantised, 4, out); return 4;
+    switch (rows) {
+    case 1: dot(sets, count, x, step, quantised, 1, out); break;
+    case 2: dot(sets, count, x, step, quantised, 2, out); break;
+    case 3: dot(sets, count, x, step, quantised, 3, out); break;
+    default: dot(sets, count, x, step, quantised, 4, out); break;
     }
 }
 
@@ -142,13 +143,14 @@ static void multiply_group(const ltlm_weights *w, const ltlm_activations *a, int
     }
     __m512 sums[TILE_ROWS][LTLM_GROUP];
     memset(sums, 0, group < LTLM_GROUP ? sizeof sums : 0);
-    for (int32_t m = 0, rows; m < a->rows; m += rows) {
+    for (int32_t m = 0; m < a->rows; m += TILE_ROWS) {
+        int32_t rows = a->rows - m < TILE_ROWS ? a->rows - m : TILE_ROWS;
         for (int32_t i = 0; i < group; i++) {
             const block_set *row = once ? scratch : scratch + (size_t)i * (size_t)sets;
             if (once) {
                 unpack_row(w, n + i, scratch);
             }
-            rows = dot_tile(row, a, m, (__m512(*)[LTLM_GROUP]) & sums[0][i]);
+            dot_tile(row, a, m, rows, (__m512(*)[LTLM_GROUP]) & sums[0][i]);
         }
         for (int32_t i = 0; i < rows; i++) {
             /* The weights were 16 times too great. */
