@@ -2,16 +2,6 @@
 #include "../kernels.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
-const ltlm_kernels *ltlm_kernels_avx2(void)
-{
-    return NULL;
-}
-
-const ltlm_kernels *ltlm_kernels_avxvnni(void)
-{
-    return NULL;
-}
-
 const ltlm_kernels *ltlm_kernels_avx512(void)
 {
     return NULL;
