@@ -1,14 +1,15 @@
 /* avx2_activations.h - activations quantised row by row and laid out for avx2_multiply.h. Included by one source for each
- * table, which has switched the instructions on and defined INT8_BYTES.
+ * table, which has switched the instructions on and defined INT8_BYTES, the size of an activation that meets INT8, and how many
+ * rows are few.
  *
- * Up to FEW rows meet weights as they lie in the file, so a row is contiguous; for INT4 and INT4_BLOCK with the even
+ * Few rows meet weights as they lie in the file, so a row is contiguous; for INT4 and INT4_BLOCK with the even
  * columns of each 64 before the odd ones, as the nibbles come apart. More rows, and INT2, meet a packed panel of weights:
- * there TILE_ROWS rows are interleaved, 4 bytes of each in turn. INT8_BYTES is the size of an INT8 format's activation.
+ * there TILE_ROWS rows are interleaved, 4 bytes of each in turn.
  */
 #include "avx2.h"
 
 enum {
-    FEW = 4,
+    AT_ONCE = 4, /* of a few rows, that are multiplied with a vector of weights while it is in a register */
     TILE_ROWS = 6,
     TILE_COLUMNS = 16, /* weight rows in a panel */
     CHUNK = 32         /* columns that are packed and multiplied at a time: a block of INT4_BLOCK */
@@ -23,7 +24,12 @@ LTLM_INLINE size_t padded(int32_t format, int32_t columns)
 
 LTLM_INLINE bool is_few(int32_t format, int32_t rows)
 {
-    return rows <= FEW && format != LTLM_INT2;
+    switch (format) {
+    case LTLM_INT8: return rows <= FEW_INT8;
+    case LTLM_INT4: return rows <= FEW_INT4;
+    case LTLM_INT4_BLOCK: return rows <= FEW_BLOCK;
+    default: return false;
+    }
 }
 
 LTLM_INLINE size_t element(int32_t format)

@@ -7,7 +7,10 @@
 
 #ifdef LTLM_HAS_AVX2
 
-enum { GROUP = 8 /* weight rows that are unpacked at once, to be met by all activations */ };
+enum {
+    FEW = 6,  /* rows for which INT8 is read from the file each time */
+    GROUP = 8 /* weight rows that are unpacked at once, to be met by all activations */
+};
 
 LTLM_TARGET_BEGIN("avx2,fma,f16c")
 
@@ -68,42 +71,66 @@ LTLM_INLINE float scale_of(const ltlm_weights *w, int32_t row)
     return w->format == LTLM_INT4_BLOCK ? 1.0f : ltlm__scale_at(w, row, 0);
 }
 
-/* Products of `rows` <= 3 rows of activations with one of weights; rows is a constant where this is inlined. */
-LTLM_INLINE void dots(const float *x, size_t stride, int rows, const float *w, int32_t columns, float *out)
+/* 8 weights, of which `n` exist, as floats: bytes, or floats. */
+LTLM_INLINE __m256 weights8(bool bytes, const uint8_t *p, size_t k, int32_t n)
+{
+    if (!bytes) {
+        const float *floats = (const float *)(const void *)p + k;
+        return n >= 8 ? _mm256_loadu_ps(floats) : _mm256_maskload_ps(floats, ltlm__lanes(n));
+    }
+    if (n >= 8) {
+        return widen8(_mm_loadl_epi64((const __m128i *)(p + k)));
+    }
+    uint8_t last[8] = {0};
+    memcpy(last, p + k, (size_t)n);
+    return widen8(_mm_loadl_epi64((const __m128i *)last));
+}
+
+/* Products of `rows` <= 3 rows of activations with one of weights; rows and bytes are constants where this is inlined. */
+LTLM_INLINE void dots(const float *x, size_t stride, int rows, bool bytes, const uint8_t *w, int32_t columns, float *out)
 {
     __m256 a[3][4];
     LTLM_UNROLL
     for (int m = 0; m < rows; m++) {
         a[m][0] = a[m][1] = a[m][2] = a[m][3] = _mm256_setzero_ps();
     }
-    const float *x0 = x, *x1 = x + (rows > 1 ? stride : 0), *x2 = x + (rows > 2 ? 2 * stride : 0);
     int32_t k = 0;
-#define STEP(j, load)                                          \
-    {                                                          \
-        __m256 v = load(w);                                    \
-        a[0][j] = _mm256_fmadd_ps(load(x0), v, a[0][j]);       \
-        if (rows > 1) {                                        \
-            a[1][j] = _mm256_fmadd_ps(load(x1), v, a[1][j]);   \
-        }                                                      \
-        if (rows > 2) {                                        \
-            a[2][j] = _mm256_fmadd_ps(load(x2), v, a[2][j]);   \
-        }                                                      \
-    }
-#define LOAD0(p) _mm256_loadu_ps((p) + k)
-#define LOAD1(p) _mm256_loadu_ps((p) + k + 8)
-#define LOAD2(p) _mm256_loadu_ps((p) + k + 16)
-#define LOAD3(p) _mm256_loadu_ps((p) + k + 24)
     for (; k + 32 <= columns; k += 32) {
-        STEP(0, LOAD0) STEP(1, LOAD1) STEP(2, LOAD2) STEP(3, LOAD3)
+        LTLM_UNROLL
+        for (int j = 0; j < 4; j++) {
+            __m256 v = weights8(bytes, w, (size_t)k + (size_t)j * 8, 8);
+            LTLM_UNROLL
+            for (int m = 0; m < rows; m++) {
+                a[m][j] = _mm256_fmadd_ps(_mm256_loadu_ps(x + (size_t)m * stride + k + j * 8), v, a[m][j]);
+            }
+        }
     }
-#define LOAD_TAIL(p) _mm256_maskload_ps((p) + k, lanes)
-    for (int j = 0; k < columns; k += 8, j++) {
-        __m256i lanes = ltlm__lanes(columns - k);
-        STEP(j, LOAD_TAIL)
+    LTLM_UNROLL
+    for (int j = 0; j < 4; j++) {
+        int32_t left = columns - k - j * 8;
+        if (left > 0) {
+            __m256i lanes = ltlm__lanes(left);
+            __m256 v = weights8(bytes, w, (size_t)k + (size_t)j * 8, left);
+            LTLM_UNROLL
+            for (int m = 0; m < rows; m++) {
+                __m256 u = _mm256_maskload_ps(x + (size_t)m * stride + k + j * 8, lanes);
+                a[m][j] = _mm256_fmadd_ps(u, v, a[m][j]);
+            }
+        }
     }
     LTLM_UNROLL
     for (int m = 0; m < rows; m++) {
         out[m] = ltlm__sum8(_mm256_add_ps(_mm256_add_ps(a[m][0], a[m][2]), _mm256_add_ps(a[m][1], a[m][3])));
+    }
+}
+
+LTLM_INLINE void dots_of(const float *x, size_t stride, int32_t rows, bool bytes, const uint8_t *w, int32_t columns,
+                         float *out)
+{
+    switch (rows) {
+    case 1: dots(x, stride, 1, bytes, w, columns, out); return;
+    case 2: dots(x, stride, 2, bytes, w, columns, out); return;
+    default: dots(x, stride, 3, bytes, w, columns, out); return;
     }
 }
 
@@ -115,34 +142,28 @@ size_t ltlm__avx2_float_scratch(int32_t columns)
 void ltlm__avx2_float_multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t from, int32_t to,
                                const float *bias, float *out, size_t stride, void *scratch)
 {
-    int32_t columns = w->columns, group = a->rows > 3 ? GROUP : 1;
-    bool packed = w->format != LTLM_FLOAT32;
-    const float *weights = scratch;
+    int32_t columns = w->columns, group = a->rows > FEW ? GROUP : 1;
+    bool bytes = w->format == LTLM_INT8 && a->rows <= FEW, in_place = bytes || w->format == LTLM_FLOAT32;
+    size_t size = in_place ? ltlm__row_bytes(w->format, columns) : (size_t)columns * sizeof(float);
     for (int32_t n = from; n < to; n += group) {
         int32_t count = to - n < group ? to - n : group;
-        if (packed) {
-            for (int32_t i = 0; i < count; i++) {
-                unpack(w, n + i, (float *)scratch + (size_t)i * columns);
-            }
-        } else {
-            weights = (const float *)(const void *)(w->data + (size_t)n * columns * sizeof(float));
+        const uint8_t *weights = in_place ? ltlm__weight_row(w, n) : scratch;
+        for (int32_t i = 0; i < count && !in_place; i++) {
+            unpack(w, n + i, (float *)scratch + (size_t)i * columns);
         }
         for (int32_t m = 0; m < a->rows; m += 3) {
             int32_t rows = a->rows - m < 3 ? a->rows - m : 3;
             const float *x = a->floats + (size_t)m * a->stride;
             for (int32_t i = 0; i < count; i++) {
-                float sums[3];
-                const float *v = weights + (size_t)i * columns;
-                if (rows == 1) {
-                    dots(x, a->stride, 1, v, columns, sums);
-                } else if (rows == 2) {
-                    dots(x, a->stride, 2, v, columns, sums);
+                float sums[3], scale = scale_of(w, n + i);
+                const uint8_t *row = weights + (size_t)i * size;
+                if (bytes) {
+                    dots_of(x, a->stride, rows, true, row, columns, sums);
                 } else {
-                    dots(x, a->stride, 3, v, columns, sums);
+                    dots_of(x, a->stride, rows, false, row, columns, sums);
                 }
-                float scale = scale_of(w, n + i);
                 for (int32_t j = 0; j < rows; j++) {
-                    float product = packed ? sums[j] * scale : sums[j];
+                    float product = sums[j] * scale;
                     out[(size_t)(m + j) * stride + n + i] = bias ? product + bias[n + i] : product;
                 }
             }

@@ -1,15 +1,15 @@
 /* avx2_multiply.h - the integer products of a table for 256-bit vectors. Included by one source for each table, with the
  * instructions switched on; LTLM_VNNI defined: there is vpdpbusd.
  *
- * More than FEW rows: TILE_COLUMNS rows of weights are packed, 4 bytes of each in turn, into scratch that stays in the
+ * More than a few rows: TILE_COLUMNS rows of weights are packed, 4 bytes of each in turn, into scratch that stays in the
  * cache while all activations pass by. vpdpbusd multiplies unsigned bytes with signed ones: weights are made unsigned by
  * flipping their top bits, which is corrected by the sum of the activations. Without it INT8 is multiplied as int16, and
  * smaller weights by vpmaddubsw, whose 16 bits hold a CHUNK of them: 16 products of at most 15 * 128.
  */
 #ifdef LTLM_VNNI
-#define INT8_BYTES 1
+enum { INT8_BYTES = 1, FEW_INT8 = 16, FEW_INT4 = 16, FEW_BLOCK = 8 };
 #else
-#define INT8_BYTES 2
+enum { INT8_BYTES = 2, FEW_INT8 = 16, FEW_INT4 = 24, FEW_BLOCK = 8 };
 #endif
 
 #include "avx2_few.h"
@@ -147,14 +147,29 @@ LTLM_INLINE void pack(int32_t format, const ltlm_weights *w, int32_t n, int32_t 
 
 #define EACH_ROW(STEP) STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5)
 
-LTLM_INLINE __m256i load256(const uint8_t *p)
-{
-    return _mm256_loadu_si256((const __m256i *)p);
-}
-
 LTLM_INLINE __m256i repeat4(const uint8_t *p)
 {
     return _mm256_castps_si256(_mm256_broadcast_ss((const float *)(const void *)p));
+}
+
+/* *sum += v, in place and in this order: compilers that are left free do all products of a tile first, and run out of
+ * registers. */
+LTLM_INLINE void add32(__m256i *sum, __m256i v)
+{
+#if defined(__GNUC__)
+    __asm__ volatile("vpaddd %1, %0, %0" : "+x"(*sum) : "x"(v));
+#else
+    *sum = _mm256_add_epi32(*sum, v);
+#endif
+}
+
+LTLM_INLINE void add16(__m256i *sum, __m256i v)
+{
+#if defined(__GNUC__)
+    __asm__ volatile("vpaddw %1, %0, %0" : "+x"(*sum) : "x"(v));
+#else
+    *sum = _mm256_add_epi16(*sum, v);
+#endif
 }
 
 LTLM_INLINE void clear(__m256i sum[TILE_ROWS][2])
@@ -197,11 +212,11 @@ LTLM_INLINE void add_chunk(const uint8_t *x, const uint8_t *w, __m256i sum[TILE_
     clear(words);
     for (int k = 0; k < CHUNK / 4; k++, w += TILE_COLUMNS * 4, x += TILE_ROWS * 4) {
         __m256i low = load256(w), high = load256(w + 32);
-#define STEP(i)                                                                         \
-    {                                                                                   \
-        __m256i v = repeat4(x + (i) * 4);                                               \
-        words[i][0] = _mm256_add_epi16(words[i][0], _mm256_maddubs_epi16(low, v));      \
-        words[i][1] = _mm256_add_epi16(words[i][1], _mm256_maddubs_epi16(high, v));     \
+#define STEP(i)                                                  \
+    {                                                            \
+        __m256i v = repeat4(x + (i) * 4);                        \
+        add16(&words[i][0], _mm256_maddubs_epi16(low, v));       \
+        add16(&words[i][1], _mm256_maddubs_epi16(high, v));      \
     }
         EACH_ROW(STEP)
 #undef STEP
@@ -215,14 +230,13 @@ LTLM_INLINE void add_chunk(const uint8_t *x, const uint8_t *w, __m256i sum[TILE_
 
 LTLM_INLINE void add_int8_chunk(const uint8_t *x, const uint8_t *w, __m256i sum[TILE_ROWS][2])
 {
-    LTLM_UNROLL
     for (int k = 0; k < CHUNK / 2; k++, w += TILE_COLUMNS * 4, x += TILE_ROWS * 4) {
         __m256i low = load256(w), high = load256(w + 32);
-#define STEP(i)                                                                         \
-    {                                                                                   \
-        __m256i v = repeat4(x + (i) * 4);                                               \
-        sum[i][0] = _mm256_add_epi32(sum[i][0], _mm256_madd_epi16(low, v));             \
-        sum[i][1] = _mm256_add_epi32(sum[i][1], _mm256_madd_epi16(high, v));            \
+#define STEP(i)                                              \
+    {                                                        \
+        __m256i v = repeat4(x + (i) * 4);                    \
+        add32(&sum[i][0], _mm256_madd_epi16(low, v));        \
+        add32(&sum[i][1], _mm256_madd_epi16(high, v));       \
     }
         EACH_ROW(STEP)
 #undef STEP
@@ -343,35 +357,26 @@ LTLM_INLINE void multiply_many(int32_t format, const ltlm_weights *w, const ltlm
     }
 }
 
-/* One function for each format and number of rows. */
-#define FEW_ROWS(format)                                                                           \
-    switch (a->rows) {                                                                             \
-    case 1: multiply_few(format, 1, w, a, from, to, bias, out, stride); return;                    \
-    case 2: multiply_few(format, 2, w, a, from, to, bias, out, stride); return;                    \
-    case 3: multiply_few(format, 3, w, a, from, to, bias, out, stride); return;                    \
-    case 4: multiply_few(format, 4, w, a, from, to, bias, out, stride); return;                    \
-    default: multiply_many(format, w, a, from, to, bias, out, stride, scratch); return;            \
-    }
-
 static void multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t from, int32_t to, const float *bias,
                      float *out, size_t stride, void *scratch)
 {
+    bool few = is_few(w->format, a->rows);
     if (w->float_activations || w->format == LTLM_FLOAT32) {
         ltlm__avx2_float_multiply(w, a, from, to, bias, out, stride, scratch);
-        return;
-    }
-    switch (w->format) {
-    case LTLM_INT8: FEW_ROWS(LTLM_INT8)
-    case LTLM_INT4: FEW_ROWS(LTLM_INT4)
-    case LTLM_INT2: multiply_many(LTLM_INT2, w, a, from, to, bias, out, stride, scratch); return;
-    default: break;
-    }
-    switch (a->rows) {
-    case 1: multiply_few_blocks(1, w, a, from, to, bias, out, stride); return;
-    case 2: multiply_few_blocks(2, w, a, from, to, bias, out, stride); return;
-    case 3: multiply_few_blocks(3, w, a, from, to, bias, out, stride); return;
-    case 4: multiply_few_blocks(4, w, a, from, to, bias, out, stride); return;
-    default: multiply_many(LTLM_INT4_BLOCK, w, a, from, to, bias, out, stride, scratch); return;
+    } else if (w->format == LTLM_INT8 && few) {
+        multiply_few(LTLM_INT8, w, a, from, to, bias, out, stride);
+    } else if (w->format == LTLM_INT8) {
+        multiply_many(LTLM_INT8, w, a, from, to, bias, out, stride, scratch);
+    } else if (w->format == LTLM_INT4 && few) {
+        multiply_few(LTLM_INT4, w, a, from, to, bias, out, stride);
+    } else if (w->format == LTLM_INT4) {
+        multiply_many(LTLM_INT4, w, a, from, to, bias, out, stride, scratch);
+    } else if (w->format == LTLM_INT4_BLOCK && few) {
+        multiply_few_blocks(w, a, from, to, bias, out, stride);
+    } else if (w->format == LTLM_INT4_BLOCK) {
+        multiply_many(LTLM_INT4_BLOCK, w, a, from, to, bias, out, stride, scratch);
+    } else {
+        multiply_many(LTLM_INT2, w, a, from, to, bias, out, stride, scratch);
     }
 }
 
