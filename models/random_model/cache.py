@@ -12,7 +12,7 @@ from typing import Any
 from models.random_model.families import FAMILIES
 from models.random_model.shapes import Shape
 
-RECIPE_VERSION = 1
+RECIPE_VERSION = 3
 """To be raised when the same arguments would give another file."""
 
 

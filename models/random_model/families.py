@@ -165,7 +165,7 @@ FAMILIES: Mapping[str, Family] = {
             starts_with_bos=True,
         ),
         _TEMPLATES + "phi3.jinja",
-        gguf=_TEMPLATES + "phi3.jinja",
+        gguf="phi3",
     ),
     "gemma2": Family(
         "Gemma2Config",

@@ -25,7 +25,6 @@ QUANTISATIONS: Mapping[str, Quantisation] = {
     "int8": Quantisation("dynamic_wi8_afp32", "Q8_0"),
     "int4": Quantisation("dynamic_wi4_afp32", "Q4_0"),
     "int2": Quantisation("dynamic_wi2c_afp32", "Q4_0"),
-    "int8-block32": Quantisation("dynamic_wi8b32_afp32", "Q8_0"),
     "int4-block32": Quantisation("dynamic_wi4b32_afp32", "Q4_0"),
     "int4-block64": Quantisation("dynamic_wi4b64_afp32", "Q4_0"),
     "int8-hadamard": Quantisation("dynamic_wi8c_hr_afp32", "Q8_0"),

@@ -17,6 +17,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerF
 
 from models.random_model.families import FAMILIES
 from models.random_model.shapes import Shape
+from models.random_model.vocabulary import BYTES
 
 LOGIT_SPREAD = 2.0
 """Standard deviation of the logits over the vocabulary."""
@@ -29,6 +30,7 @@ def build_network(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int = 
     with torch.no_grad():
         for module in network.modules():
             _fill(module)
+        _quieten(network, tokenizer)
         _spread_logits(network, shape.vocab)
     stops = tokenizer.convert_tokens_to_ids(list(FAMILIES[shape.family].vocabulary.stops))
     network.generation_config = GenerationConfig(
@@ -73,7 +75,7 @@ def _fill(module: nn.Module) -> None:
     if isinstance(module, nn.Embedding):
         # Gemma multiplies embeddings by sqrt(width), and the tied head would always repeat the last token.
         scaled = getattr(module, "scalar_embed_scale", 1.0) > 1.0
-        module.weight.normal_(0.0, (0.5 if scaled else 1.0) * module.embedding_dim**-0.5)
+        module.weight.normal_(0.0, (0.25 if scaled else 1.0) * module.embedding_dim**-0.5)
     elif isinstance(module, nn.Linear):
         module.weight.normal_(0.0, module.in_features**-0.5)
     elif isinstance(weight, nn.Parameter) and type(module).__name__.endswith("RMSNorm"):
@@ -85,11 +87,30 @@ def _fill(module: nn.Module) -> None:
         scalar.uniform_(0.7, 1.0)
 
 
+def _quieten(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Keep replies from ending early and from being broken UTF-8: such tokens get logits near zero.
+
+    The official engine fails a turn in which byte tokens take back text that it has given out.
+    """
+    texts = tokenizer.batch_decode([[number] for number in range(len(tokenizer))])
+    pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    quiet = [
+        number
+        for number, text in enumerate(texts)
+        if number in special or "\ufffd" in text or pieces[number] in BYTES
+    ]
+    for weight in {network.get_input_embeddings().weight, network.get_output_embeddings().weight}:
+        weight[quiet] *= 0.1
+
+
 def _spread_logits(network: PreTrainedModel, vocab: int) -> None:
     """Scale the last norm so that the logits spread by `LOGIT_SPREAD`."""
     tokens = torch.randint(vocab, (1, 48))
     gain = LOGIT_SPREAD / float(network(input_ids=tokens).logits[0, 16:].std(dim=-1).mean())
-    weight: Any = network.get_decoder().norm.weight
+    decoder = network.get_decoder()
+    last_norm: Any = decoder.norm if hasattr(decoder, "norm") else decoder.embedding_norm  # LFM2's name for it
+    weight = last_norm.weight
     offset = 1 - _centre(weight)
     weight.copy_((offset + weight) * gain - offset)
 

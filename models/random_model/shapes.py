@@ -85,7 +85,7 @@ _SHAPES = (
     _tiny("qwen2", "qwen2", {**_SMALL, "rope_parameters": _rope(1e6), "tie_word_embeddings": False}),
     _tiny("llama", "llama", {**_SMALL, "rope_parameters": _rope(5e5), "tie_word_embeddings": True}),
     _tiny("phi3", "phi3", {**_SMALL, "rope_parameters": _rope(1e4)}),
-    _tiny("smollm3", "smollm3", {**_SMALL, "rope_parameters": _rope(5e6), "no_rope_layer_interval": 2}),
+    _tiny("smollm3", "smollm3", {**_SMALL, "rope_parameters": _rope(5e6), "no_rope_layer_interval": 4}),
     _tiny("mistral", "mistral", {**_SMALL, "rope_parameters": _rope(1e4), "sliding_window": 32}),
     _tiny(
         "gemma2",

@@ -30,7 +30,7 @@ from transformers import PreTrainedTokenizerFast
 from models.random_model.families import Family, Vocabulary
 
 SPACE = "\u2581"
-BYTES = [f"<0x{value:02X}>" for value in range(256)]
+BYTES = tuple(f"<0x{value:02X}>" for value in range(256))
 LEARNT = 6000
 """Most pieces that are learnt; the text has no more worth learning."""
 
@@ -112,6 +112,8 @@ def _by_characters(vocabulary: Vocabulary, size: int) -> Tokenizer:
     tokenizer = Tokenizer(bpe)
     in_front = [normalizers.Prepend(SPACE)] if vocabulary.leading_space else []
     tokenizer.normalizer = normalizers.Sequence([*in_front, replace])
+    # As in Gemma's own file: it finds no space that the normaliser left, but the exporter wants one to be there.
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
     strip = [decoders.Strip(" ", 1, 0)] if vocabulary.leading_space else []
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), *strip]
