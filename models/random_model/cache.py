@@ -30,8 +30,11 @@ def recipe_key(shape: Shape, *more: Any) -> str:
 
 def is_finished(path: Path, key: str) -> bool:
     """Whether `path`, a file or a folder, was made by the recipe `key`."""
-    note = _note(path)
-    return path.exists() and note.exists() and json.loads(note.read_text()).get("key") == key
+    try:
+        note = json.loads(_note(path).read_text())
+    except (OSError, ValueError):
+        return False
+    return path.exists() and bool(note.get("key") == key)
 
 
 def part_of(path: Path) -> Path:

@@ -16,12 +16,13 @@ from typing import Any
 
 from models.export import provide_tensorflow_schema, settle_header, settle_metadata
 from models.random_model.cache import discard
-from models.random_model.families import FAMILIES
+from models.random_model.families import FAMILIES, SENTENCEPIECE_FILE
 from models.random_model.formats import LAYOUTS, QUANTISATIONS
 from models.random_model.shapes import SHAPES, Shape
 
 SAMPLING = {"k": 40, "p": 0.95, "temperature": 1.0}
-SENTENCEPIECE_FILE = "tokenizer.model"
+
+_STEP = "[START] LiteRT GenAI Export > "
 
 
 class ExportError(RuntimeError):
@@ -29,25 +30,33 @@ class ExportError(RuntimeError):
 
 
 def export_in_fresh_process(shape: Shape, quant: str, layout: str, checkpoint: Path, out_file: Path) -> None:
-    """Export `checkpoint` to `out_file`; the exporter's output goes to a `.log` beside it.
+    """Export `checkpoint` to `out_file`; prints the exporter's steps and keeps its output where it fails.
 
     Raises:
         ExportError: The exporter failed.
     """
     arguments = [shape.name, quant, layout, str(checkpoint), str(out_file)]
     log = out_file.with_suffix(".log")
-    with log.open("w") as stream:
-        status = subprocess.run(
+    with (
+        log.open("w") as record,
+        subprocess.Popen(
             [sys.executable, "-m", "models.random_model.export", *arguments],
-            check=False,
-            stdout=stream,
+            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
             cwd=Path(__file__).resolve().parent.parent.parent,
             env={**os.environ, "PYTHONHASHSEED": "0"},
-        ).returncode
-    if status:
-        last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
-        raise ExportError(f"the export failed (status {status}); {log} ends with: {''.join(last)}")
+        ) as exporter,
+    ):
+        assert exporter.stdout is not None
+        for line in exporter.stdout:
+            record.write(line)
+            if _STEP in line:
+                print(f"  {line.partition(_STEP)[2].strip()}", flush=True)
+    if exporter.returncode:
+        last = [line for line in log.read_text().splitlines() if line.strip()][-1:]
+        raise ExportError(f"the export failed; {log} ends with: {''.join(last)}")
     log.unlink()
 
 

@@ -16,8 +16,8 @@ class Vocabulary:
     """The tokens of one family.
 
     Args:
-        kind: Byte-level BPE as in GPT-2 and Qwen, or BPE over characters with byte tokens as in Gemma, shipped
-            as a `tokenizer.json` or as a SentencePiece model.
+        kind: Byte-level BPE as in GPT-2 and Qwen, or BPE over characters with byte tokens as in Gemma; the
+            latter is shipped as a `tokenizer.json` or as a SentencePiece model.
         control: Tokens with a role that Transformers knows (`bos_token`, ...).
         stops: Tokens that end a reply.
         special: More tokens that only the chat template may write.
@@ -63,6 +63,9 @@ class Family:
     gguf: str | None = None
 
 
+SENTENCEPIECE_FILE = "tokenizer.model"
+"""Name of the SentencePiece model in a checkpoint."""
+
 _TEMPLATES = "random_model/templates/"
 _TOOL_FENCES = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
 _THINK_FENCES = ("<think>", "</think>")
@@ -82,9 +85,18 @@ _QWEN_THINKING = Vocabulary(
 _GEMMA_TURNS = ("<start_of_turn>", "<end_of_turn>")
 
 FAMILIES: Mapping[str, Family] = {
-    "qwen3": Family("Qwen3Config", _QWEN_THINKING, _TEMPLATES + "chatml.jinja", thinks=True, calls_tools=True, gguf="qwen3"),
+    "qwen3": Family(
+        "Qwen3Config",
+        _QWEN_THINKING,
+        _TEMPLATES + "chatml.jinja",
+        thinks=True,
+        calls_tools=True,
+        gguf="qwen3",
+    ),
     "qwen2": Family("Qwen2Config", _QWEN, _TEMPLATES + "chatml.jinja", calls_tools=True, gguf="qwen2"),
-    "qwen3_5": Family("Qwen3_5TextConfig", _QWEN_THINKING, _TEMPLATES + "chatml.jinja", thinks=True, calls_tools=True),
+    "qwen3_5": Family(
+        "Qwen3_5TextConfig", _QWEN_THINKING, _TEMPLATES + "chatml.jinja", thinks=True, calls_tools=True
+    ),
     "smollm3": Family(
         "SmolLM3Config",
         Vocabulary(

@@ -1,4 +1,4 @@
-"""How the weights are quantised and how the graphs are cut: names here, arguments of the exporter behind them."""
+"""How weights are quantised and graphs are cut: our names, and the arguments of the exporter behind them."""
 
 from __future__ import annotations
 

@@ -109,7 +109,9 @@ def _spread_logits(network: PreTrainedModel, vocab: int) -> None:
     tokens = torch.randint(vocab, (1, 48))
     gain = LOGIT_SPREAD / float(network(input_ids=tokens).logits[0, 16:].std(dim=-1).mean())
     decoder = network.get_decoder()
-    last_norm: Any = decoder.norm if hasattr(decoder, "norm") else decoder.embedding_norm  # LFM2's name for it
+    last_norm: Any = (
+        decoder.norm if hasattr(decoder, "norm") else decoder.embedding_norm
+    )  # LFM2's name for it
     weight = last_norm.weight
     offset = 1 - _centre(weight)
     weight.copy_((offset + weight) * gain - offset)

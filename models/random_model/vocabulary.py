@@ -27,14 +27,12 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
-from models.random_model.families import Family, Vocabulary
+from models.random_model.families import SENTENCEPIECE_FILE, Family, Vocabulary
 
 SPACE = "\u2581"
 BYTES = tuple(f"<0x{value:02X}>" for value in range(256))
 LEARNT = 6000
 """Most pieces that are learnt; the text has no more worth learning."""
-
-SENTENCEPIECE_FILE = "tokenizer.model"
 
 _MODELS = Path(__file__).parent.parent
 _WORDS = (
@@ -47,7 +45,9 @@ _WORDS = (
 def make_tokenizer(family: Family, size: int, folder: Path) -> PreTrainedTokenizerFast:
     """Make a tokenizer of exactly `size` tokens, save it to `folder` and return it as it will be loaded."""
     vocabulary = family.vocabulary
-    tokenizer = _byte_level(vocabulary, size) if vocabulary.kind == "byte-level" else _by_characters(vocabulary, size)
+    tokenizer = (
+        _byte_level(vocabulary, size) if vocabulary.kind == "byte-level" else _by_characters(vocabulary, size)
+    )
     if vocabulary.starts_with_bos:
         bos = vocabulary.control["bos_token"]
         tokenizer.post_processor = processors.TemplateProcessing(
@@ -107,12 +107,16 @@ def _by_characters(vocabulary: Vocabulary, size: int) -> Tokenizer:
     )
     pieces = _fill_up([*head, *pieces], size, SPACE)
     bpe = models.BPE(
-        {piece: i for i, piece in enumerate(pieces)}, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True
+        {piece: i for i, piece in enumerate(pieces)},
+        merges,
+        unk_token="<unk>",
+        byte_fallback=True,
+        fuse_unk=True,
     )
     tokenizer = Tokenizer(bpe)
     in_front = [normalizers.Prepend(SPACE)] if vocabulary.leading_space else []
     tokenizer.normalizer = normalizers.Sequence([*in_front, replace])
-    # As in Gemma's own file: it finds no space that the normaliser left, but the exporter wants one to be there.
+    # As in Gemma's own file. It finds nothing, but the exporter fails where there is no pre-tokenizer.
     tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
     strip = [decoders.Strip(" ", 1, 0)] if vocabulary.leading_space else []
     tokenizer.decoder = decoders.Sequence(
@@ -122,7 +126,9 @@ def _by_characters(vocabulary: Vocabulary, size: int) -> Tokenizer:
     return tokenizer
 
 
-def _learn(learner: Tokenizer, size: int, initial_alphabet: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+def _learn(
+    learner: Tokenizer, size: int, initial_alphabet: list[str]
+) -> tuple[list[str], list[tuple[str, str]]]:
     trainer = trainers.BpeTrainer(
         vocab_size=size,
         initial_alphabet=initial_alphabet,
@@ -153,7 +159,9 @@ def _fill_up(pieces: list[str], size: int, space: str) -> list[str]:
 
 
 def _add(tokenizer: Tokenizer, vocabulary: Vocabulary) -> None:
-    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in vocabulary.all_special])
+    tokenizer.add_special_tokens(
+        [AddedToken(t, special=True, normalized=False) for t in vocabulary.all_special]
+    )
     tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in vocabulary.plain])
 
 
@@ -163,7 +171,7 @@ def _sentencepiece_model(vocabulary: Vocabulary, tokenizer: Tokenizer) -> spm.Mo
     kinds = {
         **{vocabulary.control[role]: kind.CONTROL for role in vocabulary.control if role != "unk_token"},
         vocabulary.control["unk_token"]: kind.UNKNOWN,
-        **{token: kind.USER_DEFINED for token in (*vocabulary.special, *vocabulary.plain)},
+        **dict.fromkeys((*vocabulary.special, *vocabulary.plain), kind.USER_DEFINED),
         **dict.fromkeys(BYTES, kind.BYTE),
     }
     model = spm.ModelProto()
