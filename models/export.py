@@ -12,6 +12,7 @@ import subprocess
 import sys
 import types
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,10 @@ BUILD_TIME = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 
 def export_model(checkpoint: Path, out_file: Path, shape: Shape, *, quantised: bool = True) -> Path:
     """Export the Hugging Face folder `checkpoint` to `out_file`."""
-    _provide_tensorflow_schema()
+    provide_tensorflow_schema()
     exporter = importlib.import_module("litert_torch.generative.export_hf.export")
-    _settle_metadata()
-    _settle_header()
+    settle_metadata(SAMPLER)
+    settle_header(MODEL_NAME)
     recipe = INT8 if quantised else FLOAT
     work = out_file.with_suffix(".export")
     shutil.rmtree(work, ignore_errors=True)
@@ -53,7 +54,7 @@ def export_model(checkpoint: Path, out_file: Path, shape: Shape, *, quantised: b
     return out_file
 
 
-def _provide_tensorflow_schema() -> None:
+def provide_tensorflow_schema() -> None:
     """litert-torch wants one generated file of TensorFlow; ai-edge-litert carries the same one."""
     name = "tensorflow.lite.python.schema_py_generated"
     if name in sys.modules:
@@ -72,7 +73,7 @@ def _provide_tensorflow_schema() -> None:
     parent.schema_py_generated = schema  # type: ignore[union-attr]
 
 
-def _settle_metadata() -> None:
+def settle_metadata(sampling: Mapping[str, Any], *, thinks: bool = True, calls_tools: bool = True) -> None:
     """Say what the model can do, give it a usable sampler, and order the stop tokens."""
     packer = importlib.import_module("litert_torch.generative.export_hf.core.litert_lm_builder")
     sampler = importlib.import_module("litert_lm_builder.runtime.proto.sampler_params_pb2")
@@ -80,14 +81,14 @@ def _settle_metadata() -> None:
 
     def build_llm_metadata(*args: Any, **kwargs: Any) -> Any:
         metadata = original(*args, **kwargs)
-        metadata.supports_thinking = True
-        metadata.supports_function_calling = True
+        metadata.supports_thinking = thinks
+        metadata.supports_function_calling = calls_tools
         metadata.sampler_params.Clear()
         # The exporter would write GREEDY for k = 1, a type the CPU engine does not have.
         metadata.sampler_params.type = sampler.SamplerParameters.TOP_P
-        metadata.sampler_params.k = SAMPLER["k"]
-        metadata.sampler_params.p = SAMPLER["p"]
-        metadata.sampler_params.temperature = SAMPLER["temperature"]
+        metadata.sampler_params.k = sampling["k"]
+        metadata.sampler_params.p = sampling["p"]
+        metadata.sampler_params.temperature = sampling["temperature"]
         stops = sorted(metadata.stop_tokens, key=lambda stop: stop.SerializeToString())
         del metadata.stop_tokens[:]
         metadata.stop_tokens.extend(stops)
@@ -97,13 +98,13 @@ def _settle_metadata() -> None:
     packer.build_llm_metadata = build_llm_metadata
 
 
-def _settle_header() -> None:
+def settle_header(name: str) -> None:
     """Give the container a fixed id and date instead of random ones: same weights, same file."""
     builder = importlib.import_module("litert_lm_builder.litertlm_builder")
 
     def populate_system_metadata(entries: list[Any]) -> list[Any]:
         fixed = {
-            "uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, MODEL_NAME)),
+            "uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, name)),
             "creation_timestamp": BUILD_TIME.isoformat(),
         }
         kept = [entry for entry in entries if entry.key not in fixed]
