@@ -1,14 +1,11 @@
 #include "program.h"
 #include "status.h"
 
-#include <math.h>
-
 /* Far above any model, far below what overflows or what only a damaged file would ask for. */
 #define MAX_ITEMS 32768          /* steps, values, matrices, constants */
 #define MAX_CACHES 1024
 #define MAX_FLOATS ((size_t)1 << 26)
 #define MAX_WIDTH (1 << 22)      /* floats of a value */
-#define MAX_COLUMNS 65536        /* so that 255 * 128 * columns fits an int32_t */
 #define MAX_MATRIX_ROWS (1 << 26)
 #define MAX_HEADS 1024
 #define MAX_HEAD_DIM 4096
@@ -43,9 +40,9 @@ static int32_t check_matrix(const ltlm_matrix *matrix, int i, uint64_t file_size
         return REFUSE(err, "matrix %d has the unknown format %d", i, (int)matrix->format);
     }
     if (matrix->rows < 1 || matrix->rows > MAX_MATRIX_ROWS || matrix->columns < 1 ||
-        matrix->columns > MAX_COLUMNS) {
+        matrix->columns > LTLM_MAX_COLUMNS) {
         return REFUSE(err, "matrix %d has %d rows of %d columns; up to %d of up to %d can be", i, (int)matrix->rows,
-                      (int)matrix->columns, MAX_MATRIX_ROWS, MAX_COLUMNS);
+                      (int)matrix->columns, MAX_MATRIX_ROWS, LTLM_MAX_COLUMNS);
     }
     int32_t multiple = columns_multiple(matrix->format);
     if (matrix->columns % multiple != 0) {
@@ -65,10 +62,6 @@ static int32_t check_matrix(const ltlm_matrix *matrix, int i, uint64_t file_size
         return REFUSE(err, "the scales of matrix %d end beyond the file: %llu bytes at %llu of %llu", i,
                       (unsigned long long)ltlm__scale_bytes(matrix), (unsigned long long)matrix->scales,
                       (unsigned long long)file_size);
-    }
-    if (matrix->format == LTLM_FLOAT32 && matrix->data % sizeof(float) != 0) {
-        return REFUSE(err, "matrix %d holds float32 at %llu, which is not a multiple of 4", i,
-                      (unsigned long long)matrix->data);
     }
     return LTLM_OK;
 }

@@ -36,6 +36,7 @@ int32_t ltlm_kv_store_create(const ltlm_cache *caches, size_t cache_count, bool 
                              ltlm_kv_store **out, ltlm_error *err);
 void ltlm_kv_store_delete(ltlm_kv_store *store);
 const ltlm_kv_place *ltlm_kv_store_place(const ltlm_kv_store *store, int32_t cache);
+bool ltlm_kv_store_is_wide(const ltlm_kv_store *store);
 size_t ltlm_kv_store_bytes(ltlm_kv_store *store); /* of all pages in use */
 size_t ltlm_kv_store_token_bytes(const ltlm_kv_store *store); /* what one position takes */
 

@@ -107,6 +107,8 @@ const ltlm_kv_place *ltlm_kv_store_place(const ltlm_kv_store *store, int32_t cac
     return &store->places[cache];
 }
 
+bool ltlm_kv_store_is_wide(const ltlm_kv_store *store) { return store->wide; }
+
 size_t ltlm_kv_store_bytes(ltlm_kv_store *store)
 {
     ltlm__mutex_lock(&store->mutex);

@@ -68,6 +68,8 @@ uint64_t ltlm__matrix_bytes(const ltlm_matrix *matrix);
 uint64_t ltlm__scale_bytes(const ltlm_matrix *matrix);
 /* Whether products with it take quantised activations. */
 bool ltlm__is_quantised(const ltlm_matrix *matrix);
+/* What kernels call the format of its activations: LTLM_FLOAT32 if they are not quantised. */
+int32_t ltlm__activation_format(const ltlm_matrix *matrix);
 /* *out: caller frees with ltlm__weights_unload, on failure as well. */
 int32_t ltlm__weights_load(const ltlm_plan *plan, int32_t fd, uint64_t file_size, int32_t place,
                            const ltlm_kernels *kernels, ltlm_pool *pool, ltlm__weight_set *out, ltlm_error *err);

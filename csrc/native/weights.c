@@ -35,6 +35,11 @@ bool ltlm__is_quantised(const ltlm_matrix *matrix)
     return matrix->format != LTLM_FLOAT32 && !matrix->float_activations;
 }
 
+int32_t ltlm__activation_format(const ltlm_matrix *matrix)
+{
+    return ltlm__is_quantised(matrix) ? matrix->format : LTLM_FLOAT32;
+}
+
 /* A range of the file that is copied, or of tables. */
 typedef struct {
     uint64_t begin, end;
@@ -152,11 +157,10 @@ static const uint8_t *locate(const loader *self, uint64_t offset, bool multiplie
 
 static size_t aligned(uint64_t size) { return (size_t)((size + LTLM_ALIGN - 1) / LTLM_ALIGN * LTLM_ALIGN); }
 
-/* Block scales are as large as weights, nearly: they stay where they are if they can be read there. */
+/* One scale a row is copied; block scales are an eighth of the weights and stay where they are. */
 static bool copies_scales(const ltlm_matrix *matrix)
 {
-    return matrix->format != LTLM_FLOAT32 &&
-           (matrix->format != LTLM_INT4_BLOCK || matrix->scales % sizeof(uint16_t) != 0);
+    return matrix->format != LTLM_FLOAT32 && matrix->format != LTLM_INT4_BLOCK;
 }
 
 /* Gives each matrix its place in `tables`, of which NULL only measures. The size. */
@@ -166,16 +170,15 @@ static size_t place_tables(const loader *self, uint8_t *tables)
     for (size_t i = 0; i < self->plan->matrix_count; i++) {
         const ltlm_matrix *matrix = &self->plan->matrices[i];
         ltlm_weights *item = &self->set->items[i];
-        bool blocks = matrix->format == LTLM_INT4_BLOCK;
-        uint64_t count = (uint64_t)matrix->rows * (blocks ? (uint64_t)matrix->columns / 32 : 1);
-        if (copies_scales(matrix)) {
-            item->scales = tables ? tables + size : NULL;
-            size += aligned(count * (blocks ? sizeof(uint16_t) : sizeof(float)));
+        if (!copies_scales(matrix)) {
+            continue;
         }
+        size_t table = aligned((uint64_t)matrix->rows * sizeof(float)); /* an int32_t is as large */
+        item->scales = tables ? tables + size : NULL;
+        size += table;
         if (self->multiplied[i] && ltlm__is_quantised(matrix)) {
-            const int32_t *sums = tables ? (const int32_t *)(const void *)(tables + size) : NULL;
-            *(blocks ? &item->block_sums : &item->sums) = sums;
-            size += aligned(count * sizeof(int32_t));
+            item->sums = tables ? (const int32_t *)(const void *)(tables + size) : NULL;
+            size += table;
         }
     }
     return size;
@@ -188,30 +191,30 @@ static void note_bad_scale(loader *self, size_t matrix, int32_t row)
     }
 }
 
-/* The scales of rows from..to: copied where they are to be, and looked at. */
-static void take_scales(loader *self, size_t i, int32_t from, int32_t to)
+/* Takes the scales of rows from..to, one each. */
+static void copy_scales(loader *self, size_t i, int32_t from, int32_t to)
 {
     const ltlm_matrix *matrix = &self->plan->matrices[i];
     const uint8_t *file = self->set->map + matrix->scales;
-    void *table = copies_scales(matrix) ? (void *)self->set->items[i].scales : NULL;
-    int64_t a_row = matrix->format == LTLM_INT4_BLOCK ? matrix->columns / 32 : 1;
-    for (int64_t at = from * a_row; at < to * a_row; at++) {
-        bool finite = true;
-        if (matrix->format == LTLM_INT4_BLOCK) {
-            uint16_t bits;
-            memcpy(&bits, file + at * (int64_t)sizeof bits, sizeof bits);
-            finite = (bits & 0x7c00) != 0x7c00;
-            if (table) {
-                ((uint16_t *)table)[at] = bits;
-            }
-        } else {
-            float scale;
-            memcpy(&scale, file + (matrix->scale_count == 1 ? 0 : at) * (int64_t)sizeof scale, sizeof scale);
-            finite = isfinite(scale);
-            ((float *)table)[at] = scale;
+    float *table = (float *)self->set->items[i].scales;
+    for (int32_t row = from; row < to; row++) {
+        memcpy(&table[row], file + (matrix->scale_count == 1 ? 0 : (size_t)row) * sizeof(float), sizeof(float));
+        if (!isfinite(table[row])) {
+            note_bad_scale(self, i, row);
         }
-        if (!finite) {
-            note_bad_scale(self, i, (int32_t)(at / a_row));
+    }
+}
+
+/* Looks at the scales of the blocks of rows from..to. */
+static void check_block_scales(loader *self, size_t i, int32_t from, int32_t to)
+{
+    const ltlm_weights *item = &self->set->items[i];
+    size_t blocks = (size_t)item->columns / 32;
+    for (size_t at = (size_t)from * blocks; at < (size_t)to * blocks; at++) {
+        uint16_t bits;
+        memcpy(&bits, (const uint8_t *)item->scales + at * sizeof bits, sizeof bits);
+        if ((bits & 0x7c00) == 0x7c00) {
+            note_bad_scale(self, i, (int32_t)(at / blocks));
         }
     }
 }
@@ -234,10 +237,9 @@ static void fill_tables(void *context, int32_t thread, ltlm_team *team)
         for (; unit - passed < parts; unit = atomic_fetch_add(&self->next, 1)) {
             int64_t from = (unit - passed) * step;
             int64_t to = from + step < matrix->rows ? from + step : matrix->rows;
-            take_scales(self, i, (int32_t)from, (int32_t)to);
-            if (item->sums || item->block_sums) {
-                self->kernels->sum_weights(item, (int32_t)from, (int32_t)to, (int32_t *)item->sums,
-                                           (int32_t *)item->block_sums);
+            (copies_scales(matrix) ? copy_scales : check_block_scales)(self, i, (int32_t)from, (int32_t)to);
+            if (item->sums) {
+                self->kernels->sum_weights(item, (int32_t)from, (int32_t)to, (int32_t *)item->sums, NULL);
             }
         }
         passed += parts;
@@ -255,7 +257,7 @@ static int32_t make_tables(loader *self, ltlm_pool *pool, ltlm_error *err)
             .float_activations = !ltlm__is_quantised(matrix),
             .data = locate(self, matrix->data, self->multiplied[i]),
         };
-        if (matrix->format == LTLM_INT4_BLOCK && !copies_scales(matrix)) {
+        if (matrix->format == LTLM_INT4_BLOCK) {
             self->set->items[i].scales = locate(self, matrix->scales, self->multiplied[i]);
         }
     }
