@@ -60,7 +60,8 @@ typedef struct {
 void ltlm_model_describe(ltlm_model *model, ltlm_model_facts *out);
 
 /* ---- sequence ----------------------------------------------------------------------------------
- * Tokens and their KV. While a generation of it exists, every call here but _length is LTLM_E_BUSY. */
+ * Tokens and their KV. While a generation runs on it, every call here but _length and _saved_bytes is
+ * LTLM_E_BUSY. */
 
 typedef struct ltlm_sequence ltlm_sequence;
 
