@@ -26,6 +26,7 @@ typedef struct ltlm_pool ltlm_pool;
  * after the models that use it. Any thread. */
 int32_t ltlm_pool_create(int32_t threads, ltlm_pool **out, ltlm_error *err);
 void ltlm_pool_delete(ltlm_pool *pool);
+void ltlm_pool_dispose(ltlm_pool **pool);
 int32_t ltlm_pool_threads(const ltlm_pool *pool);
 
 /* ---- model ------------------------------------------------------------------------------------- */

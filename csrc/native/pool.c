@@ -306,3 +306,10 @@ void ltlm_pool_run(ltlm_pool *pool, ltlm_job job, void *context)
     ltlm_team_wait(&pool->team);
     pass_turn(pool);
 }
+
+void ltlm_pool_dispose(ltlm_pool **pool)
+{
+    ltlm_pool *disposed = *pool;
+    *pool = NULL;
+    ltlm_pool_delete(disposed);
+}

@@ -87,9 +87,9 @@ class PairedEngine:
         """Continue a text, without a chat template."""
         return self.text.complete(prompt, options)
 
-    def score(self, prompt: str, text: str) -> Score:
+    def score(self, prompt: str, text: str, check: Callable[[], None] | None = None) -> Score:
         """How likely ``text`` is to follow ``prompt``."""
-        return self.text.score(prompt, text)
+        return self.text.score(prompt, text, check)
 
     def close(self) -> None:
         """Close both. Idempotent."""

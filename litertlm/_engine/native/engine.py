@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,9 +117,9 @@ class NativeEngine:
         )
         return CompletionTurn(self, transcript, options, self.sampler_of(options.sampler))
 
-    def score(self, prompt: str, text: str) -> Score:
+    def score(self, prompt: str, text: str, check: Callable[[], None] | None = None) -> Score:
         """How likely ``text`` is to follow ``prompt``."""
-        return score(self, prompt, text)
+        return score(self, prompt, text, check)
 
     def close(self) -> None:
         """Cancel what runs, close the conversations, free the model. Idempotent."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from typing import Any
 
 from litertlm._engine.handle import Handle
-from litertlm._engine.lib import check, ffi, lib, new_error
+from litertlm._engine.lib import check, lib, new_error
 
 __all__ = ["shared_pool"]
 
@@ -32,5 +33,5 @@ def shared_pool(threads: int) -> Handle:
         return pool
 
 
-def _dispose(cell: object) -> None:
-    lib.ltlm_pool_dispose(cell, ffi.NULL)
+def _dispose(cell: Any) -> None:
+    lib.ltlm_pool_dispose(cell)

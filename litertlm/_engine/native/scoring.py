@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from litertlm._engine.native.generation import Generation
@@ -14,9 +15,20 @@ if TYPE_CHECKING:
 
 __all__ = ["score"]
 
+# Seconds between two looks whether the score is still wanted.
+PATIENCE = 0.02
 
-def score(engine: NativeEngine, prompt: str, text: str) -> Score:
+
+def score(
+    engine: NativeEngine, prompt: str, text: str, check: Callable[[], None] | None = None
+) -> Score:
     """Natural-log probabilities of the tokens of ``text`` after those of ``prompt``.
+
+    Args:
+        engine: Which computes them.
+        prompt: What stands before.
+        text: What is scored.
+        check: Called now and then; what it raises ends the waiting, and the computation.
 
     Raises:
         MessageError: One of them is empty, or no text.
@@ -36,7 +48,9 @@ def score(engine: NativeEngine, prompt: str, text: str) -> Score:
         generation.start(before + target, decoding)
         scores: list[float] = []
         while not generation.ended:
-            scores += generation.take(None)[1]
+            scores += generation.take(PATIENCE)[1]
+            if check is not None:
+                check()
         if generation.failure is not None:
             raise generation.failure
         return Score(sum(scores), tuple(scores))

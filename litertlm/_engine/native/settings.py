@@ -86,6 +86,5 @@ class Decoding:
                 "log_probabilities": self.score_from > 0,
                 "masked": self.masked,
                 "score_from": self.score_from,
-                "shared": self.shared,
             },
         )
