@@ -149,6 +149,9 @@ def test_what_is_not_understood(processor: TextProcessor, wanted: ResponseFormat
 
 
 LARGE: tuple[Any, ...] = (
+    Regex("(" * 5000 + "a" + ")" * 5000),
+    JsonSchema({"type": "object", "properties": {f"p{n}": {"type": "integer"} for n in range(2000)}}),
+    Lark("start: start"),
     Regex("(a{1,1000}){1,1000}"),
     Regex("a{1,100000000}"),
     Regex(r"\p{L}{1,5000}.{1,5000}x"),
@@ -166,3 +169,4 @@ def test_what_is_large(processor: TextProcessor, wanted: ResponseFormat) -> None
             constraint.accept(allowed(constraint.mask())[0])
     except OptionError as error:
         assert "response_format" in str(error)
+        assert len(str(error)) < 1000

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Constraint", "ConstraintCompiler", "Lark"]
 
 _MARK = "\x02"  # joins with nothing
+_TOO_MUCH = "; max is "  # llguidance's words for a limit
 _MOST_TEXT = 1 << 20
 """Length of a grammar in characters."""
 
@@ -94,10 +95,14 @@ class Constraint:
         """A token was chosen.
 
         Raises:
-            EngineError: It was not among those that may come next.
+            OptionError: The format takes more work than is allowed.
+            EngineError: The token was not among those that may come next.
         """
-        if not self._matcher.consume_token(token):
-            raise EngineError(f"Token {token} does not fit response_format: {_reason(self._matcher)}")
+        if self._matcher.consume_token(token):
+            return
+        if _TOO_MUCH in self._matcher.get_error():
+            raise _refused(self._matcher)
+        raise EngineError(f"Token {token} does not fit response_format: {_reason(self._matcher)}")
 
     @property
     def is_finished(self) -> bool:
@@ -160,4 +165,4 @@ def _refused(matcher: llguidance.LLMatcher) -> OptionError:
 def _reason(matcher: llguidance.LLMatcher) -> str:
     """What is wrong, without the state of the parser that follows it."""
     lines: list[str] = matcher.get_error().strip().split("\n<state>")[0].splitlines()
-    return " ".join(line.strip() for line in lines[:4])
+    return " ".join(line.strip()[:200] for line in lines[:4])

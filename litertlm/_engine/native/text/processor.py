@@ -99,7 +99,7 @@ class TextProcessor:
         """
         said = message_values(messages, self._writing)
         template = self._format.chat_template if chat_template is None else chat_template
-        if not template:
+        if not template and chat_template is None:
             return render_affixes(self._format.affixes, said, add_generation_prompt)
         values = {"messages": said, "add_generation_prompt": add_generation_prompt}
         if tools:
