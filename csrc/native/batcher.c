@@ -88,6 +88,10 @@ static void add_part(ltlm_model *model, ltlm_generation *generation, int32_t row
     ltlm_kv *kv = generation->sequence->kv;
     int32_t length = ltlm_kv_length(kv), count = 0, wanteds = 0;
     rows = ltlm__lesser(rows, pending(generation));
+    if (length < generation->options.shared) {
+        /* A pass ends where the shared beginning ends. */
+        rows = ltlm__lesser(rows, generation->options.shared - length);
+    }
     while (count < rows) {
         bool is = is_wanted(generation, length + count);
         if (is && wanteds == wanted) {
@@ -104,7 +108,11 @@ static void add_part(ltlm_model *model, ltlm_generation *generation, int32_t row
     if (count == 0) {
         return;
     }
-    if (ltlm_kv_reserve(kv, count, &generation->error) != LTLM_OK) {
+    int32_t status;
+    do {
+        status = ltlm_kv_reserve(kv, count, &generation->error);
+    } while (status == LTLM_E_NO_MEMORY && ltlm__prefixes_drop(&model->prefixes));
+    if (status != LTLM_OK) {
         ltlm__batcher_end(generation, LTLM_END_FAILED);
         return;
     }
@@ -246,8 +254,8 @@ static int32_t end_after(const ltlm_generation *generation, int32_t token)
     if (most >= 0 && generation->count - generation->prompt >= most) {
         return LTLM_END_LENGTH;
     }
-    /* The next row would be the one of this token, at position count - 1. */
-    bool is_full = generation->count > generation->sequence->model->max_context;
+    /* This token is run when the conversation goes on; then there must be room for one more. */
+    bool is_full = generation->count >= generation->sequence->model->max_context;
     return is_full ? LTLM_END_CONTEXT : LTLM_RUNNING;
 }
 
@@ -265,6 +273,10 @@ static void advance(ltlm__part *part)
     ltlm_kv *kv = generation->sequence->kv;
     ltlm_kv_commit(kv, generation->tokens + ltlm_kv_length(kv), part->rows);
     int32_t length = ltlm_kv_length(kv), end = LTLM_RUNNING;
+    if (length == generation->options.shared) {
+        ltlm_model *model = generation->sequence->model;
+        ltlm__prefixes_keep(&model->prefixes, model->store, kv);
+    }
     generation->prefilled = ltlm__lesser(length, generation->prompt) - generation->reused;
     if (generation->cancelled) {
         end = LTLM_END_CANCELLED;

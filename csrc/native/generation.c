@@ -24,6 +24,10 @@ static int32_t check(const ltlm_model *model, const int32_t *tokens, size_t coun
         return ltlm__fail(err, LTLM_E_INVALID_ARGUMENT, "score_from is %d, not 0 or an index of %zu tokens",
                           (int)options->score_from, count);
     }
+    if (options->shared < 0 || (size_t)options->shared > count) {
+        return ltlm__fail(err, LTLM_E_INVALID_ARGUMENT, "shared is %d, not within 0 and %zu",
+                          (int)options->shared, count);
+    }
     return ltlm__sampler_check(options, model->vocabulary, err);
 }
 

@@ -30,6 +30,8 @@ static void free_model(ltlm_model *model)
     free_pass(&model->pass);
     ltlm__sampler_delete(model->sampler);
     ltlm_executor_delete(model->executor);
+    while (ltlm__prefixes_drop(&model->prefixes)) {
+    }
     ltlm_kv_store_delete(model->store);
     ltlm_program_delete(model->program);
     ltlm__free(model);

@@ -14,6 +14,7 @@
 #include "kv.h"
 #include "native.h"
 #include "platform.h"
+#include "prefixes.h"
 #include "sampler.h"
 
 /* A part of a pass: the next rows of one generation. */
@@ -58,6 +59,7 @@ struct ltlm_model {
     ltlm__pass pass;
     ltlm_sequence *sequences;             /* all */
     ltlm_generation *first, *last;        /* those that run: who was served last is last */
+    ltlm__prefixes prefixes;
     bool stops;
 };
 

@@ -113,6 +113,8 @@ typedef struct {
     size_t bias_count;
     bool log_probabilities;      /* of the tokens: log_softmax of the model's logits, before all of the above */
     bool masked;                 /* waits for ltlm_generation_mask before each token */
+    int32_t shared;              /* so many tokens of the prompt's beginning are of use to other sequences,
+                                    and are kept for them when they are computed; 0: none */
     int32_t score_from;          /* >= 1: deliver the prompt's own tokens from this index on, with their
                                     log-probabilities, and nothing else; 0: do not */
 } ltlm_generation_options;

@@ -140,6 +140,15 @@ int32_t ltlm__sequence_share(ltlm_sequence *sequence, const int32_t *tokens, int
             donor = each->kv;
         }
     }
+    ltlm__prefixes *prefixes = &sequence->model->prefixes;
+    for (int32_t i = 0; i < prefixes->count; i++) {
+        int32_t held = common(prefixes->kept[i], tokens, most);
+        if (held > best && ltlm_kv_keepable(prefixes->kept[i], own) == own) {
+            best = held;
+            donor = prefixes->kept[i];
+            ltlm__prefixes_touch(prefixes, i);
+        }
+    }
     if (donor) {
         ltlm_kv *shared;
         int32_t status = ltlm_kv_fork(donor, &shared, err);

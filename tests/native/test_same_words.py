@@ -69,16 +69,22 @@ def test_answers_are_the_official_ones(native: Client, official: Client) -> None
     assert len(otherwise) <= MOST_OTHERWISE * len(PROMPTS), otherwise
 
 
-def test_scores_are_the_official_ones(native: Client, official: Client) -> None:
-    """Log-probabilities differ by the rounding of activations only."""
-    for before, text in (
-        ("Hello, I am", " a small model."),
-        ("<|turn>user\nHi<turn|>\n<|turn>model\n", "Hello!"),
-        ("One, two,", " three"),
-    ):
-        ours, theirs = native.score(text, after=before), official.score(text, after=before)
-        assert len(ours.tokens) == len(theirs.tokens)
-        assert list(ours.tokens) == pytest.approx(list(theirs.tokens), abs=0.15)
+def test_scores_follow_the_chain_rule(native: Client) -> None:
+    """What follows what is as likely in one piece as piece by piece."""
+    before, first, second = "Hello, I am", " a small", " model."
+    whole = native.score(first + second, after=before)
+    parts = native.score(first, after=before), native.score(second, after=before + first)
+    assert list(whole.tokens) == pytest.approx([*parts[0].tokens, *parts[1].tokens], abs=1e-4)
+    assert whole.total == pytest.approx(sum(whole.tokens))
+
+
+def test_what_is_written_greedily_is_the_likeliest(native: Client) -> None:
+    """No other word in its place has a better score."""
+    prompt = "<|turn>user\nHello!<turn|>\n<|turn>model\n"
+    said = native.complete(prompt, sampler=GREEDY, max_output_tokens=1).text
+    likeliest = native.score(said, after=prompt).total
+    for word in ("Yes", "No", "The", "zebra"):
+        assert native.score(word, after=prompt).total < likeliest
 
 
 def test_tools_are_called_as_officially(native: Client, official: Client) -> None:

@@ -27,7 +27,7 @@ def test_many_chats_at_once_say_what_each_says_alone(native: Client) -> None:
 
 def test_a_seed_gives_the_same_text_whatever_else_runs(native: Client) -> None:
     """Sampled, alone and in company."""
-    sampler = {"temperature": 1.0, "top_k": 40, "top_p": 0.95, "seed": 7}
+    sampler = {"temperature": 4.0, "top_k": 40, "top_p": 0.95, "seed": 7}
     alone = answer(native, QUESTIONS[0], **sampler)
     with ThreadPoolExecutor(6) as threads:
         together = [threads.submit(answer, native, QUESTIONS[0], **sampler)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from litertlm._engine.handle import Handle
@@ -78,7 +78,7 @@ class NativeEngine:
         self._sampler = options.sampler
         self._pool = shared_pool(options.threads)
         self.handle = Handle("client", "ltlm_model", _dispose_model, self._pool)
-        self._load(file, plan, options)
+        self._load(file, replace(plan, max_context=options.max_context), options)
         facts = self._facts()
         self.info = EngineInfo(
             engine="native",

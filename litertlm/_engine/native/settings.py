@@ -86,5 +86,6 @@ class Decoding:
                 "log_probabilities": self.score_from > 0,
                 "masked": self.masked,
                 "score_from": self.score_from,
+                "shared": self.shared,
             },
         )
