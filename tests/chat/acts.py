@@ -151,6 +151,8 @@ class Tools:
                 return {"<turn|>\n<|turn>user\n": ["<|image|>", said]}
             case "long":
                 return "rain " * 60
+            case "reenter" if context.chat._gate.waits:
+                return "it would wait for itself"
             case "reenter":
                 # The chat is busy with this very turn.
                 for call in (context.chat.undo, context.chat.reset, context.chat.fork):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from litertlm import CancelToken, Chat, ChatBusy, Stream
+from litertlm import CancelToken, Chat, ChatBusy, DeadlineExceeded, Stream
 from litertlm.events import Event, TurnFailed
 
 from .acts import How, ListenerFailed
 from .shadow import Told
 
-__all__ = ["listening", "read"]
+__all__ = ["Running", "listening", "read"]
 
 
 def in_a_thread(call: Callable[[], object]) -> None:
@@ -102,8 +103,14 @@ def _read_out(stream: Stream) -> None:
 
 
 def _meet(chat: Chat) -> None:
-    """Everything that must not meet a running turn is refused, and changes nothing."""
+    """Everything that must not meet a running turn is refused, or waits; and changes nothing."""
     before = chat.history
+    if chat._gate.waits:
+        with suppress(DeadlineExceeded):
+            chat.send("Me too!", timeout=0.001)
+            raise AssertionError("a second turn was let in")
+        assert chat.history == before
+        return
     for call in (
         lambda: chat.send("Me too!"),
         lambda: chat.send_stream("Me too!"),
@@ -117,3 +124,23 @@ def _meet(chat: Chat) -> None:
             continue
         raise AssertionError("a second turn was let in")
     assert chat.history == before
+
+
+class Running:
+    """Something that goes on in another thread for as long as the block lasts."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._thread = threading.Thread(target=call)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it goes on."""
+        return self._thread.is_alive()
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._thread.join(30)
+        assert not self._thread.is_alive()

@@ -198,7 +198,15 @@ class Shadow:
         return replace(self, number=next(_numbers))
 
     def after(
-        self, told: Told, how: How, sent: Message | None, chat: Chat, *, base: Shadow | None, keeps: bool
+        self,
+        told: Told,
+        how: How,
+        sent: Message | None,
+        chat: Chat,
+        *,
+        base: Shadow | None,
+        keeps: bool,
+        tokens: int | None = None,
     ) -> Shadow:
         """The moment after a turn that ended well.
 
@@ -209,6 +217,7 @@ class Shadow:
             chat: Says what only the engine knows: how a summary reads, how many tokens there are.
             base: What it began from; None: this.
             keeps: Whether the engine can go back to that without forgetting.
+            tokens: How many there were, if another turn has been made since.
         """
         ended = told.kept
         assert ended is not None
@@ -222,7 +231,7 @@ class Shadow:
         return Shadow(
             history=told.applied_to(start.history, chat.history),
             usage=start.usage + ended.reply.usage,
-            tokens=chat.token_count,
+            tokens=chat.token_count if tokens is None else tokens,
             origin=start.origin,
             turns=(*start.turns, Kept(sent, how.plain)),
             number=next(_numbers) if told.trimmed else start.number,
