@@ -28,7 +28,7 @@ class Patient:
             descriptor = file.descriptor()
         self.model = Model.open(descriptor, section.begin, section.end, "language model")
         self.graph: Graph = self.model.graph(self.model.signatures()["decode"].graph)
-        self.operators = self.graph.operators()
+        self.operators = list(self.graph.operators())
         self._descriptor = descriptor
 
     def first(self, name: str, where: Callable[[Operator], bool] = lambda _: True) -> Operator:
