@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -74,6 +75,9 @@ class _Lowering:
         self._floats = 0
         self._seen = 0
         self._matrix_numbers: dict[Matrix, int] = {}
+        self._multiplied = {
+            matrix.data: matrix for node in graph.nodes if node.op is Op.LINEAR for matrix in node.matrices
+        }
         self.matrices: list[Matrix] = []
         self.arrays: list[Array] = []
         self.constants: list[Constant] = []
@@ -95,7 +99,7 @@ class _Lowering:
                 + ((NONE,) if node.op is Op.RMS_NORM and len(node.inputs) == 1 else ()),
                 tuple(self._output(value) for value in node.outputs),
                 function=node.function,
-                matrices=tuple(self._matrix(matrix) for matrix in node.matrices),
+                matrices=tuple(self._matrix(matrix, node.op) for matrix in node.matrices),
                 biases=tuple(NONE if bias is None else self._constant(bias) for bias in node.biases),
                 cache=node.cache,
                 shape=tuple(int(size) for size in node.shape),
@@ -165,7 +169,11 @@ class _Lowering:
             self._floats += data.size
         return ~number
 
-    def _matrix(self, matrix: Matrix) -> int:
+    def _matrix(self, matrix: Matrix, op: Op) -> int:
+        if op is Op.EMBED:  # a table that is also multiplied with is one matrix, whatever the activations are
+            twin = self._multiplied.get(matrix.data, matrix)
+            if replace(twin, float_activations=matrix.float_activations) == matrix:
+                matrix = twin
         number = self._matrix_numbers.setdefault(matrix, len(self.matrices))
         if number == len(self.matrices):
             self.matrices.append(matrix)
