@@ -11,9 +11,9 @@ import numpy as np
 from litertlm._engine.native.plan import attention
 from litertlm._engine.native.plan.graph import Array, Node, Operand, coalesce, strides_of
 from litertlm._engine.native.plan.steps import Function, Op
-from litertlm._engine.native.plan.symbols import Fixed, Mask, Position, Row, Scores, Shape, Symbol, Token
+from litertlm._engine.native.plan.symbols import Fixed, Mask, Position, Row, Scores, Symbol, Token
 from litertlm._engine.native.plan.tflite import Operator
-from litertlm._engine.native.plan.trace import Handler, Trace
+from litertlm._engine.native.plan.trace import Handle, Trace, broadcast
 
 __all__ = ["binary", "cast", "reduce", "softmax", "unary"]
 
@@ -35,11 +35,11 @@ _ON_ARRAYS: dict[Function, Callable[..., Any]] = {
 }
 
 
-def binary(function: Function) -> Handler:
+def binary(function: Function) -> Handle:
     """The operator that applies a function to two tensors, element by element."""
 
     def handle(trace: Trace, operator: Operator, inputs: list[Symbol | None]) -> Sequence[Symbol]:
-        if len(inputs) != 2 or inputs[0] is None or inputs[1] is None:
+        if inputs[0] is None or inputs[1] is None:
             return [trace.refuse(operator, inputs)]
         left, right = inputs[0], inputs[1]
         found: Symbol
@@ -58,7 +58,7 @@ def binary(function: Function) -> Handler:
     return handle
 
 
-def unary(function: Function) -> Handler:
+def unary(function: Function) -> Handle:
     """The operator that applies a function to each element of a tensor."""
 
     def handle(trace: Trace, operator: Operator, inputs: list[Symbol | None]) -> Sequence[Symbol]:
@@ -75,7 +75,7 @@ def unary(function: Function) -> Handler:
     return handle
 
 
-def reduce(function: Function) -> Handler:
+def reduce(function: Function) -> Handle:
     """The operator that applies a function over some dimensions of a tensor."""
 
     def handle(trace: Trace, operator: Operator, inputs: list[Symbol | None]) -> Sequence[Symbol]:
@@ -151,7 +151,7 @@ def cast(trace: Trace, operator: Operator, inputs: list[Symbol | None]) -> Seque
     if isinstance(x, Position | Token) and target in ("int32", "int64"):
         return [x]
     array = trace.array(x)
-    if array is None or target not in ("float32", "int32", "int64"):
+    if array is None or array.dtype.kind != "i" or target not in ("float32", "int32", "int64"):
         return [trace.refuse(operator, inputs)]
     return [Fixed(array.astype(target))]
 
@@ -183,9 +183,9 @@ def _on_scores(trace: Trace, operator: Operator, function: Function, left: Symbo
     if isinstance(left, Scores) and factor is not None and factor.size == 1:
         number = float(factor.item())
         if function is Function.MUL:
-            return attention.scale(trace, operator, left, number)
+            return attention.scale(operator, left, number)
         if function is Function.DIV and number:
-            return attention.scale(trace, operator, left, 1 / number)
+            return attention.scale(operator, left, 1 / number)
     return trace.refuse(operator, [left, right])
 
 
@@ -220,7 +220,7 @@ def _on_constants(
     compute = _ON_ARRAYS.get(function)
     if compute is None or any(array is None for array in arrays):
         return trace.refuse(operator, inputs)
-    _broadcast(operator, [array.shape for array in arrays if array is not None])
+    broadcast(operator, *(array.shape for array in arrays if array is not None))
     with np.errstate(all="ignore"):
         return Fixed(np.asarray(compute(*arrays), np.float32))
 
@@ -235,7 +235,7 @@ def _on_rows(trace: Trace, operator: Operator, function: Function, left: Symbol,
             if array is None:
                 return trace.refuse(operator, [left, right])
             operands.append(array.ravel())
-    full = _broadcast(operator, [left.shape, right.shape])
+    full = broadcast(operator, left.shape, right.shape)
     steps = []
     for symbol in (left, right):
         missing = len(full) - len(symbol.shape)
@@ -259,13 +259,3 @@ def _on_rows(trace: Trace, operator: Operator, function: Function, left: Symbol,
         )
     )
     return Row(out, full)
-
-
-def _broadcast(operator: Operator, shapes: Sequence[Shape]) -> Shape:
-    try:
-        shape = np.broadcast_shapes(*shapes)
-    except ValueError:
-        operator.fail(f"its inputs of shapes {', '.join(map(str, shapes))} do not fit each other")
-    if math.prod(shape) > 1 << 26:
-        operator.refuse(f"its output of shape {shape} is too large")
-    return shape

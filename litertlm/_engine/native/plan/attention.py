@@ -33,7 +33,7 @@ from litertlm._engine.native.plan.symbols import (
     Symbol,
 )
 from litertlm._engine.native.plan.tflite import Operator
-from litertlm._engine.native.plan.trace import AttendedCache, Trace
+from litertlm._engine.native.plan.trace import AttendedCache, Trace, broadcast
 
 __all__ = [
     "add",
@@ -66,7 +66,7 @@ def compare(trace: Trace, operator: Operator, inputs: list[Symbol | None]) -> Se
     if positions.dtype.kind != "i" or not np.array_equal(positions.ravel(), np.arange(length)):
         operator.refuse("the position is not compared with 0, 1, 2...")
     shift = right.shift
-    shape = np.broadcast_shapes(positions.shape, right.shape)
+    shape = broadcast(operator, positions.shape, right.shape)
     if name == "GREATER":
         return [Near(shift + 1, None, shape)]
     if name == "GREATER_EQUAL":
@@ -105,10 +105,10 @@ def add(trace: Trace, operator: Operator, left: Symbol, right: Symbol) -> Symbol
         left, right = right, left
     if isinstance(left, Mask) and isinstance(right, Mask):
         windows = [mask.window for mask in (left, right) if mask.window]
-        shape = np.broadcast_shapes(left.shape, right.shape)
+        shape = broadcast(operator, left.shape, right.shape)
         return Mask(left.causal or right.causal, min(windows, default=0), shape)
     if isinstance(left, Scores) and isinstance(right, Mask) and left.mask is None and not left.normalised:
-        if np.broadcast_shapes(left.shape, right.shape) != left.shape or right.shape[-1] != left.shape[-1]:
+        if broadcast(operator, left.shape, right.shape) != left.shape or right.shape[-1] != left.shape[-1]:
             operator.refuse(f"a mask of shape {right.shape} is added to scores of shape {left.shape}")
         return replace(left, mask=right)
     return trace.refuse(operator, [left, right])
@@ -122,10 +122,10 @@ def concatenate_masks(operator: Operator, axis: int, masks: Sequence[Mask]) -> M
     return replace(first, shape=(*first.shape[:axis], len(masks), *first.shape[axis + 1 :]))
 
 
-def scale(trace: Trace, operator: Operator, scores: Scores, factor: float) -> Symbol:
+def scale(operator: Operator, scores: Scores, factor: float) -> Symbol:
     """MUL of scores and a number, before a tanh or after it."""
     if scores.mask is not None or scores.normalised or not math.isfinite(factor):
-        return trace.refuse(operator, [scores, None])
+        operator.refuse(f"masked attention scores are multiplied with {factor}")
     if scores.squashed:
         return replace(scores, cap=scores.cap * factor)
     return replace(scores, scale=scores.scale * factor)

@@ -16,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from litertlm._engine.native.plan.steps import Function, Matrix, Op
-from litertlm._engine.native.plan.tflite import Operator
+from litertlm._engine.native.plan.tflite import NotRecognised, Operator
 
 __all__ = ["Array", "Graph", "Node", "Operand", "coalesce", "strides_of"]
 
 Array: TypeAlias = npt.NDArray[np.float32]
+
+_MOST_WIDTH = 1 << 24
 
 Operand: TypeAlias = "int | Array"
 """A value, or a constant."""
@@ -62,7 +64,13 @@ class Graph:
         self.widths: list[int] = []
 
     def value(self, width: int) -> int:
-        """A new value."""
+        """A new value.
+
+        Raises:
+            NotRecognised: It is wider than any value of a model.
+        """
+        if not 0 < width <= _MOST_WIDTH:
+            raise NotRecognised(f"a value of {width} numbers is too large")
         self.widths.append(width)
         return len(self.widths) - 1
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from litertlm._engine.native.plan.graph import Array, Graph, Node, Operand
 from litertlm._engine.native.plan.steps import NONE, Cache, Constant, Matrix, Op, Plan, Step
+from litertlm._engine.native.plan.tflite import NotRecognised
 
 __all__ = ["lower"]
 
 _MOST_TOGETHER = 4  # matrices of a step, or pieces of a concatenation
-_MOST_WIDTH = 2**31 - 1
+_MOST_FACTOR = float(np.finfo(np.float32).max)
+_MOST_FLOATS = 1 << 27  # of constants that are looked at
 
 
 def lower(graph: Graph, caches: Sequence[Cache], *, logits: int, max_context: int) -> Plan:
@@ -71,7 +73,11 @@ class _Lowering:
         self._graph = graph
         self._interned: dict[bytes, int] = {}
         self._floats = 0
+        self._seen = 0
         self._matrix_numbers: dict[Matrix, int] = {}
+        self._multiplied = {
+            matrix.data: matrix for node in graph.nodes if node.op is Op.LINEAR for matrix in node.matrices
+        }
         self.matrices: list[Matrix] = []
         self.arrays: list[Array] = []
         self.constants: list[Constant] = []
@@ -81,7 +87,7 @@ class _Lowering:
 
     def add(self, node: Node) -> None:
         """Append the steps of a node."""
-        if any(not math.isfinite(np.float32(factor)) for factor in node.f):
+        if any(not abs(factor) <= _MOST_FACTOR for factor in node.f):
             node.source.refuse("a factor is not a finite number")
         if node.op is Op.COPY and len(node.inputs) > 1:
             self._concatenate(node)
@@ -93,7 +99,7 @@ class _Lowering:
                 + ((NONE,) if node.op is Op.RMS_NORM and len(node.inputs) == 1 else ()),
                 tuple(self._output(value) for value in node.outputs),
                 function=node.function,
-                matrices=tuple(self._matrix(matrix) for matrix in node.matrices),
+                matrices=tuple(self._matrix(matrix, node.op) for matrix in node.matrices),
                 biases=tuple(NONE if bias is None else self._constant(bias) for bias in node.biases),
                 cache=node.cache,
                 shape=tuple(int(size) for size in node.shape),
@@ -150,6 +156,9 @@ class _Lowering:
 
     def _constant(self, array: Array) -> int:
         data = np.ascontiguousarray(array, np.float32).ravel()
+        self._seen += data.size
+        if self._seen > _MOST_FLOATS:
+            raise NotRecognised("the constants of the graphs are too large")
         key = data.tobytes()
         number = self._interned.get(key)
         if number is None:
@@ -160,7 +169,11 @@ class _Lowering:
             self._floats += data.size
         return ~number
 
-    def _matrix(self, matrix: Matrix) -> int:
+    def _matrix(self, matrix: Matrix, op: Op) -> int:
+        if op is Op.EMBED:  # a table that is also multiplied with is one matrix, whatever the activations are
+            twin = self._multiplied.get(matrix.data, matrix)
+            if replace(twin, float_activations=matrix.float_activations) == matrix:
+                matrix = twin
         number = self._matrix_numbers.setdefault(matrix, len(self.matrices))
         if number == len(self.matrices):
             self.matrices.append(matrix)

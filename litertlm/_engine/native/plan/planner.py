@@ -14,6 +14,7 @@ from litertlm._engine.native.plan.symbols import Cache as CacheSymbol
 from litertlm._engine.native.plan.symbols import Mask, Position, Row, Symbol, Token
 from litertlm._engine.native.plan.tflite import NotRecognised
 from litertlm._engine.native.plan.trace import Trace
+from litertlm.errors import ModelFileError
 from litertlm.modelfile import ModelFile
 from litertlm.modelfile.description import Section
 
@@ -42,8 +43,8 @@ def plan(model: ModelFile) -> Plan:
     descriptor = model.descriptor()
     try:
         return _plan(descriptor, model.description.sections)
-    except RecursionError as error:
-        raise NotRecognised("the graphs are nested too deeply") from error
+    except ModelFileError as error:
+        raise ModelFileError(error.problem, path=model.path, place=error.place, hint=error.hint) from error
     finally:
         os.close(descriptor)
 

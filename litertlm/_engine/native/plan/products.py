@@ -22,7 +22,7 @@ _MOST_GROUPS = 512
 
 def fully_connected(trace: Trace, operator: Operator, inputs: list[Symbol | None]) -> Sequence[Symbol]:
     """FULLY_CONNECTED with weights of the file."""
-    x, weights = inputs[:2] if len(inputs) > 1 else (None, None)
+    x, weights = inputs[:2]
     if not isinstance(x, Row) or not isinstance(weights, Stored):
         return [trace.refuse(operator, inputs)]
     activation = operator.option(0, "b")
@@ -81,14 +81,12 @@ def fully_connected(trace: Trace, operator: Operator, inputs: list[Symbol | None
 
 def embedding_lookup(trace: Trace, operator: Operator, inputs: list[Symbol | None]) -> Sequence[Symbol]:
     """EMBEDDING_LOOKUP of the token."""
-    if len(inputs) != 2:
-        return [trace.refuse(operator, inputs)]
     return [_embed(trace, operator, inputs[0], inputs[1], inputs)]
 
 
 def gather(trace: Trace, operator: Operator, inputs: list[Symbol | None]) -> Sequence[Symbol]:
     """GATHER of rows of a table by the token."""
-    if len(inputs) != 2 or operator.option(0, "i") != 0 or operator.option(1, "i") != 0:
+    if operator.option(0, "i") != 0 or operator.option(1, "i") != 0:
         return [trace.refuse(operator, inputs)]
     if operator.graph.tensor(operator.outputs[0]).type != "float32":
         operator.refuse("its output is not of float32")

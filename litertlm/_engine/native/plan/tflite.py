@@ -18,7 +18,7 @@ Everything is read when it is asked for, and checked when it is read. The schema
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -34,6 +34,8 @@ _MOST_OPERATORS = 1 << 20
 _MOST_BUFFERS = 1 << 20
 _MOST_OPERANDS = 1024
 _MOST_DIMENSIONS = 8
+_MOST_SIGNATURES = 128
+_LONG_NAME = 100  # names of tensors are paths of modules; their ends tell most
 _MOST_ELEMENTS = 1 << 40
 _BLOCK = 1 << 18
 
@@ -102,7 +104,7 @@ class Model:
     def signatures(self) -> dict[str, Signature]:
         """The signatures by key."""
         found = {}
-        for entry in self._root.tables(7, _MOST_OPERANDS, "signature"):
+        for entry in self._root.tables(7, _MOST_SIGNATURES, "signature"):
             key = entry.string(2, f"{entry.what}, key") or ""
             found[key] = Signature(key, entry.integer(4, "I"), self._names(entry, 0), self._names(entry, 1))
         return found
@@ -178,13 +180,12 @@ class Graph:
             self._tensors[number] = tensor
         return tensor
 
-    def operators(self) -> list[Operator]:
+    def operators(self) -> Iterator[Operator]:
         """The operators, in the order in which they run."""
-        buffer = self.model.buffer
-        return [
-            Operator(self, Table(buffer, at, f"graph {self.number}, operator {number}"), number)
-            for number, at in enumerate(self._table.offsets(3, _MOST_OPERATORS, "operator"))
-        ]
+        for number, at in enumerate(self._table.offsets(3, _MOST_OPERATORS, "operator")):
+            yield Operator(
+                self, Table(self.model.buffer, at, f"graph {self.number}, operator {number}"), number
+            )
 
 
 class Tensor:
@@ -329,9 +330,11 @@ class Operator:
 
     def refuse(self, reason: str) -> NoReturn:
         """Raise the refusal that names this operator."""
-        names = ", ".join(repr(self.graph.tensor(tensor).name) for tensor in self.outputs[:1])
+        name = self.graph.tensor(self.outputs[0]).name
+        if len(name) > _LONG_NAME:
+            name = f"...{name[-_LONG_NAME:]}"
         raise NotRecognised(
-            f"{self.name} (node {self.number} of graph {self.graph.number}, {names}): {reason}"
+            f"{self.name} (node {self.number} of graph {self.graph.number}, {name!r}): {reason}"
         )
 
     def fail(self, problem: str) -> NoReturn:

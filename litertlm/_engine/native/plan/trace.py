@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -12,14 +13,18 @@ import numpy.typing as npt
 from litertlm._engine.native.plan import tflite
 from litertlm._engine.native.plan.graph import Array, Graph, Node
 from litertlm._engine.native.plan.steps import Op
-from litertlm._engine.native.plan.symbols import Fixed, Row, Stored, Symbol, describe
+from litertlm._engine.native.plan.symbols import Fixed, Row, Shape, Stored, Symbol, describe
 from litertlm._engine.native.plan.tflite import NotRecognised, Operator
 
-__all__ = ["AttendedCache", "Handler", "Handlers", "Trace"]
+__all__ = ["AttendedCache", "Handle", "Handler", "Handlers", "Trace", "broadcast"]
 
-_MOST_OPERATORS = 200_000
+# A damaged graph may go on and on; a whole one of a hundred layers needs a tenth of this.
+_MOST_WORK = 200_000  # operators and their inputs
+_MOST_NODES = 200_000
 _MOST_DEPTH = 8
-_MOST_FIXED = 1 << 20
+_MOST_FIXED = 1 << 20  # elements of a constant that is read
+_MOST_FIXED_IN_ALL = 1 << 25
+_MOST_READ = 1 << 31  # bytes
 
 _NUMPY = {
     "float32": "<f4", "float16": "<f2", "float64": "<f8", "int32": "<i4", "int64": "<i8", "bool": "?",
@@ -64,7 +69,8 @@ class Trace:
         self._handlers = handlers
         self._arrays: dict[tflite.Tensor, npt.NDArray[np.generic]] = {}
         self._position: int | None = None
-        self._operators = 0
+        self._work = 0
+        self._fixed = 0
         self._depth = 0
 
     def run(self, graph: tflite.Graph, given: Mapping[int, Symbol]) -> dict[int, Symbol]:
@@ -83,14 +89,14 @@ class Trace:
         """
         known = dict(given)
         for operator in graph.operators():
-            self._operators += 1
-            if self._operators > _MOST_OPERATORS:
-                raise NotRecognised(f"the model has more than {_MOST_OPERATORS} operators")
+            self._spend(operator)
             handler = self._handlers.get(operator.name)
             if handler is None:
                 operator.refuse("this operator is not known")
+            if not handler.least <= len(operator.inputs) <= handler.most:
+                operator.fail(f"{operator.name} has {len(operator.inputs)} inputs")
             inputs = [self._symbol(known, operator, tensor) for tensor in operator.inputs]
-            found = handler(self, operator, inputs)
+            found = handler.handle(self, operator, inputs)
             if len(found) != len(operator.outputs):
                 operator.refuse(f"it has {len(operator.outputs)} outputs")
             for number, symbol in zip(operator.outputs, found, strict=True):
@@ -129,6 +135,9 @@ class Trace:
             kind = _NUMPY.get(tensor.type)
             if kind is None or tensor.elements > _MOST_FIXED or tensor.is_quantised or tensor.is_sparse:
                 return None
+            self._fixed += tensor.elements
+            if self._fixed > _MOST_FIXED_IN_ALL:
+                raise NotRecognised("the constants of the graphs are too large")
             data = tensor.read() if tensor.elements else b""
             array = np.frombuffer(data, kind).reshape(tensor.shape)
             self._arrays[tensor] = array
@@ -158,6 +167,15 @@ class Trace:
         """Refuse an operator that does not know what to do with its inputs."""
         operator.refuse(f"used with {describe(list(inputs))}")
 
+    def _spend(self, operator: Operator) -> None:
+        self._work += 1 + len(operator.inputs)
+        if (
+            self._work > _MOST_WORK
+            or len(self.graph.nodes) > _MOST_NODES
+            or operator.graph.model.source.bytes_read > _MOST_READ
+        ):
+            operator.refuse("the graphs are too large")
+
     def _symbol(self, known: Mapping[int, Symbol], operator: Operator, number: int) -> Symbol | None:
         symbol = known.get(number)
         if symbol is None and number != -1:
@@ -168,5 +186,39 @@ class Trace:
         return symbol
 
 
-Handler: TypeAlias = Callable[[Trace, Operator, "list[Symbol | None]"], Sequence[Symbol]]
+Handle: TypeAlias = Callable[[Trace, Operator, "list[Symbol | None]"], Sequence[Symbol]]
+"""Says what the outputs of an operator stand for, given what its inputs do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """What is known of an operator.
+
+    Attributes:
+        handle: What it does.
+        least: How many inputs it has at least.
+        most: And at most.
+    """
+
+    handle: Handle
+    least: int
+    most: int
+
+
 Handlers: TypeAlias = Mapping[str, Handler]
+
+
+def broadcast(operator: Operator, *shapes: Shape) -> Shape:
+    """The shape of what is computed of tensors of these shapes, element by element.
+
+    Raises:
+        ModelFileError: They do not fit each other.
+        NotRecognised: It is too large.
+    """
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        operator.fail(f"its inputs of shapes {', '.join(map(str, shapes))} do not fit each other")
+    if math.prod(shape) > 1 << 22:
+        operator.refuse(f"its output of shape {shape} is too large")
+    return shape
