@@ -21,10 +21,10 @@ static void start_with(engine *e, const ltlm_kernels *kernels, int32_t threads, 
     ASSERT_INT(LTLM_OK, ltlm_pool_create(threads, &e->pool, &err));
     ASSERT_INT(LTLM_OK, ltlm_program_create(&e->model->plan, e->model->fd, e->model->file_size,
                                             LTLM_WEIGHTS_MAPPED, kernels, e->pool, &e->program, &err));
-    ASSERT_INT(LTLM_OK, ltlm_kv_store_create(e->model->caches, e->model->plan.cache_count, wide, 0, &e->store,
-                                             &err));
-    ASSERT_INT(LTLM_OK, ltlm_executor_create(e->program, e->store, e->pool, max_rows, max_rows, &e->executor,
-                                             &err));
+    ASSERT_INT(LTLM_OK,
+               ltlm_kv_store_create(e->model->caches, e->model->plan.cache_count, wide, 0, &e->store, &err));
+    ASSERT_INT(LTLM_OK,
+               ltlm_executor_create(e->program, e->store, e->pool, max_rows, max_rows, &e->executor, &err));
 }
 
 static void start(engine *e, int32_t threads, int32_t max_rows, bool wide)
@@ -82,11 +82,12 @@ static int32_t run(engine *e, batch *b, const float **logits)
     return ltlm_executor_run(e->executor, &b->rows, logits);
 }
 
-/* The rows have been run: their sequences have them. */
+/* The rows have been run: their sequences have them, and windows let go of what nothing looks at any more. */
 static void commit(batch *b)
 {
     for (int32_t i = 0; i < b->rows.rows; i++) {
         ltlm_kv_commit(b->sequences[i], &b->tokens[i], 1);
+        ltlm_kv_slide(b->sequences[i], b->positions[i] + 1);
     }
 }
 
@@ -265,8 +266,9 @@ TEST(a_copy_of_the_weights_says_the_same)
     ltlm_error err;
     ltlm_executor_delete(e.executor);
     ltlm_program_delete(e.program);
-    ASSERT_INT(LTLM_OK, ltlm_program_create(&e.model->plan, e.model->fd, e.model->file_size, LTLM_WEIGHTS_COPIED,
-                                            ltlm_kernels_portable(), e.pool, &e.program, &err));
+    ASSERT_INT(LTLM_OK,
+               ltlm_program_create(&e.model->plan, e.model->fd, e.model->file_size, LTLM_WEIGHTS_COPIED,
+                                   ltlm_kernels_portable(), e.pool, &e.program, &err));
     ASSERT(ltlm_program_weight_bytes(e.program) > e.model->file_size / 2);
     ASSERT_INT(LTLM_OK, ltlm_executor_create(e.program, e.store, e.pool, LENGTH, LENGTH, &e.executor, &err));
     float *actual = malloc(sizeof expected[0]);
