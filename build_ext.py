@@ -38,7 +38,12 @@ SOURCES = (
     "native/kernels/avx512_integers.c",
     "native/kernels/avx512_rows.c",
     "native/kernels/choose.c",
-    "native/kernels/missing.c",
+    "native/kernels/neon.c",
+    "native/kernels/neon_attend.c",
+    "native/kernels/neon_cpu.c",
+    "native/kernels/neon_float.c",
+    "native/kernels/neon_i8mm.c",
+    "native/kernels/neon_rows.c",
     "native/kernels/portable.c",
     "native/kernels/portable_rows.c",
 )
