@@ -3,7 +3,7 @@
 
 #ifdef LTLM_HAS_DOTPROD
 
-LTLM_TARGET_BEGIN("dotprod", "+dotprod")
+LTLM_TARGET_BEGIN(LTLM_DOTPROD)
 #include "neon_multiply.h"
 LTLM_TARGET_END
 

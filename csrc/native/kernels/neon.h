@@ -23,14 +23,24 @@
 
 #define LTLM_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
-#define LTLM_TARGET_BEGIN(features, gcc) \
+#define LTLM_TARGET_BEGIN(features) \
     LTLM_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
 #define LTLM_TARGET_END LTLM_PRAGMA(clang attribute pop)
 #define LTLM_UNROLL LTLM_PRAGMA(unroll)
+#define LTLM_DOTPROD "dotprod"
+#define LTLM_I8MM_TOO "dotprod,i8mm"
 #else
-#define LTLM_TARGET_BEGIN(features, gcc) LTLM_PRAGMA(GCC push_options) LTLM_PRAGMA(GCC target(gcc))
+#define LTLM_TARGET_BEGIN(features) LTLM_PRAGMA(GCC push_options) LTLM_PRAGMA(GCC target(features))
 #define LTLM_TARGET_END LTLM_PRAGMA(GCC pop_options)
 #define LTLM_UNROLL LTLM_PRAGMA(GCC unroll 16)
+/* gcc wants the architecture raised too, but not lowered from what the command line says. */
+#if defined(__ARM_FEATURE_DOTPROD)
+#define LTLM_DOTPROD "+dotprod"
+#define LTLM_I8MM_TOO "+dotprod+i8mm"
+#else
+#define LTLM_DOTPROD "arch=armv8.2-a+dotprod"
+#define LTLM_I8MM_TOO "arch=armv8.2-a+dotprod+i8mm"
+#endif
 #endif
 
 #define LTLM_INLINE static inline __attribute__((always_inline))

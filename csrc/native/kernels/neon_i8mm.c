@@ -4,7 +4,7 @@
 #if defined(LTLM_HAS_DOTPROD) && defined(LTLM_HAS_I8MM)
 
 #define LTLM_I8MM
-LTLM_TARGET_BEGIN("dotprod,i8mm", "+dotprod+i8mm")
+LTLM_TARGET_BEGIN(LTLM_I8MM_TOO)
 #include "neon_multiply.h"
 LTLM_TARGET_END
 
