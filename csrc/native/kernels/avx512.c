@@ -1,5 +1,5 @@
 /* avx512.c - the tables for 512-bit vectors. */
-#include "avx512.h"
+#include "avx512_panels.h"
 
 #ifdef LTLM_HAS_AVX512
 
@@ -29,11 +29,6 @@ static bool can_run(bool bf16)
 #endif
 }
 
-static size_t activation_bytes(int32_t format, int32_t rows, int32_t columns)
-{
-    return format == LTLM_FLOAT32 ? 0 : (size_t)rows * ltlm__avx512_activation_stride(format, columns);
-}
-
 static size_t multiply_scratch(int32_t format, int32_t columns)
 {
     switch (format) {
@@ -58,8 +53,8 @@ static void multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t f
 #define TABLE(table_name, table_attend)                    \
     {                                                      \
         .name = table_name,                                \
-        .row_step = LTLM_GROUP,                            \
-        .activation_bytes = activation_bytes,              \
+        .row_step = LTLM_PANEL,                           \
+        .activation_bytes = ltlm__avx512_activation_bytes, \
         .prepare = ltlm__avx512_prepare,                   \
         .multiply_scratch = multiply_scratch,              \
         .multiply = multiply,                              \

@@ -39,9 +39,9 @@
 
 enum { LTLM_GROUP = 16 /* weight rows whose products are finished together */ };
 
-/* ---- avx512_activations.c ---- */
+/* ---- avx512_panels.c ---- */
 
-size_t ltlm__avx512_activation_stride(int32_t format, int32_t columns); /* bytes from row to row */
+size_t ltlm__avx512_activation_bytes(int32_t format, int32_t rows, int32_t columns);
 void ltlm__avx512_prepare(int32_t format, const ltlm_activations *a, int32_t row);
 
 /* ---- avx512_integers.c: INT8, INT4, INT2 ---- */
@@ -118,7 +118,39 @@ LTLM_INLINE __m512i ltlm__sum_each(const __m512i *v)
     return _mm512_add_epi32(_mm512_shuffle_i32x4(low, high, 0x88), _mm512_shuffle_i32x4(low, high, 0xdd));
 }
 
-/* The same of floats, always added in the same order. */
+/* 16 by 16. */
+LTLM_INLINE void ltlm__transpose(__m512i *v)
+{
+    __m512i t[16];
+    LTLM_UNROLL(8)
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+    }
+    LTLM_UNROLL(4)
+    for (int i = 0; i < 16; i += 4) {
+        v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        v[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    LTLM_UNROLL(4)
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0xdd);
+        t[i + 8] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0xdd);
+    }
+    LTLM_UNROLL(4)
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+        v[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+        v[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+        v[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+    }
+}
+
+/* As ltlm__sum_each, of floats: always added in the same order. */
 LTLM_INLINE __m512 ltlm__sum_each_float(const __m512 *v)
 {
     __m512 quads[4];
