@@ -11,7 +11,7 @@ from pathlib import Path
 from models.random_model.export import ExportError
 from models.random_model.families import FAMILIES
 from models.random_model.formats import LAYOUTS, PLAIN, QUANTISATIONS
-from models.random_model.make import make_gguf, make_model
+from models.random_model.make import make_gguf, make_models
 from models.random_model.shapes import SHAPES
 
 
@@ -23,7 +23,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         epilog=f"shapes: {', '.join(SHAPES)}",
     )
     parser.add_argument("--shape", required=True, choices=SHAPES, metavar="NAME", help="see below")
-    parser.add_argument("--quant", required=True, choices=QUANTISATIONS)
+    parser.add_argument("--quant", required=True, choices=QUANTISATIONS, nargs="+", help="one or more")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR")
     parser.add_argument("--layout", default=PLAIN, choices=LAYOUTS, help="how the graphs are cut")
     parser.add_argument("--gguf", action="store_true", help="also the same weights for llama.cpp")
@@ -41,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     shape, out = SHAPES[options.shape], options.out.resolve()
     try:
-        make_model(shape, options.quant, options.layout, out)
-        if options.gguf:
-            make_gguf(shape, options.quant, out)
+        make_models(shape, options.quant, options.layout, out)
+        for quant in options.quant if options.gguf else ():
+            make_gguf(shape, quant, out)
     except ExportError as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,16 +1,20 @@
-"""Turn a checkpoint into a `.litertlm` file: `python -m models.random_model.export` in a process of its own.
+"""Turn a checkpoint into `.litertlm` files: `python -m models.random_model.export` in a process of its own.
 
-The exporter replaces classes of Transformers for good and orders by hash, so the caller starts a new
-interpreter for each file, with PYTHONHASHSEED fixed.
+The exporter replaces classes of Transformers for good and orders by hash, so there is a new interpreter for
+each checkpoint and layout, with PYTHONHASHSEED fixed. The conversion is the slow part; all quantisations are
+made from the same float graphs.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib
 import os
 import subprocess
 import sys
+import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +30,25 @@ _STEP = "[START] LiteRT GenAI Export > "
 
 
 class ExportError(RuntimeError):
-    """The exporter can not make this combination; the message ends with its own last words."""
+    """The exporter can not make a combination; the message ends with its own last words."""
 
 
-def export_in_fresh_process(shape: Shape, quant: str, layout: str, checkpoint: Path, out_file: Path) -> None:
-    """Export `checkpoint` to `out_file`; prints the exporter's steps and keeps its output where it fails.
+def export_in_fresh_process(
+    shape: Shape, layout: str, checkpoint: Path, out_files: Mapping[str, Path]
+) -> None:
+    """Export `checkpoint` once for each quantisation in `out_files`; prints the exporter's steps.
+
+    Its whole output stays in a `.log` beside the first file if something fails.
 
     Raises:
-        ExportError: The exporter failed.
+        ExportError: Something failed; what is there afterwards is good nevertheless.
     """
-    arguments = [shape.name, quant, layout, str(checkpoint), str(out_file)]
-    log = out_file.with_suffix(".log")
+    log = next(iter(out_files.values())).with_suffix(".log")
+    files = [f"{quant}={path}" for quant, path in out_files.items()]
     with (
         log.open("w") as record,
         subprocess.Popen(
-            [sys.executable, "-m", "models.random_model.export", *arguments],
+            [sys.executable, "-m", "models.random_model.export", shape.name, layout, str(checkpoint), *files],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -60,26 +68,56 @@ def export_in_fresh_process(shape: Shape, quant: str, layout: str, checkpoint: P
     log.unlink()
 
 
-def _export(shape: Shape, quant: str, layout: str, checkpoint: Path, out_file: Path) -> None:
+def _export(shape: Shape, layout: str, checkpoint: Path, out_files: Mapping[str, Path]) -> list[str]:
+    """Make the float graphs once and each file from them; returns the quantisations that failed."""
     provide_tensorflow_schema()
     exporter = importlib.import_module("litert_torch.generative.export_hf.export")
     family = FAMILIES[shape.family]
     settle_metadata(SAMPLING, thinks=family.thinks, calls_tools=family.calls_tools)
-    settle_header(f"{shape.name} {quant} {layout}")
-    work = out_file.with_name(out_file.name + ".work")
+    work = checkpoint.with_name(f"{checkpoint.name}-{layout}.work")
     discard(work)
+    failed: list[str] = []
+    package = exporter.litert_lm_builder.package_model
+
+    def package_each(source: Any, config: Any, graphs: Any) -> Any:
+        for quant, out_file in out_files.items():
+            try:
+                settle_header(f"{shape.name} {quant} {layout}")
+                package(source, config, _quantised(graphs, QUANTISATIONS[quant].recipe))
+                (work / "model.litertlm").replace(out_file)
+            except Exception as error:
+                traceback.print_exc()
+                failed.append(f"{quant}: {type(error).__name__}: {error}")
+        return graphs
+
+    exporter.litert_lm_builder.package_model = package_each
     exporter.export(
         model=str(checkpoint),
         output_dir=str(work),
         prefill_lengths=list(shape.prefill),
         cache_length=shape.context,
-        quantization_recipe=QUANTISATIONS[quant].recipe,
+        quantization_recipe="none",
         bundle_litert_lm=True,
         **_family_options(shape, checkpoint),
         **LAYOUTS[layout],
     )
-    (work / "model.litertlm").replace(out_file)
     discard(work)
+    return failed
+
+
+def _quantised(graphs: Any, recipe: str) -> Any:
+    """The exported graphs with their weights quantised, as the exporter does it itself for one recipe."""
+    library = importlib.import_module("litert_torch.generative.export_hf.core.export_lib")
+    paths = {
+        name: library.maybe_quantize_model(path, recipe)
+        for name in ("prefill_decode_model_path", "embedder_model_path")
+        if (path := getattr(graphs, name))
+    }
+    more = {
+        name: library.maybe_quantize_model(path, recipe)
+        for name, path in (graphs.additional_model_paths or {}).items()
+    }
+    return dataclasses.replace(graphs, **paths, additional_model_paths=more or None)
 
 
 def _family_options(shape: Shape, checkpoint: Path) -> dict[str, Any]:
@@ -99,14 +137,17 @@ def _family_options(shape: Shape, checkpoint: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Command line: SHAPE QUANT LAYOUT CHECKPOINT OUT_FILE."""
+    """Command line: SHAPE LAYOUT CHECKPOINT QUANT=OUT_FILE ..."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("shape", "quant", "layout"):
-        parser.add_argument(name)
-    for name in ("checkpoint", "out_file"):
-        parser.add_argument(name, type=Path)
+    parser.add_argument("shape")
+    parser.add_argument("layout")
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("files", nargs="+")
     options = parser.parse_args()
-    _export(SHAPES[options.shape], options.quant, options.layout, options.checkpoint, options.out_file)
+    out_files = {quant: Path(path) for quant, _, path in (file.partition("=") for file in options.files)}
+    failed = _export(SHAPES[options.shape], options.layout, options.checkpoint, out_files)
+    if failed:
+        sys.exit("; ".join(failed))
 
 
 if __name__ == "__main__":

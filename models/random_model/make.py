@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.random_model.cache import finish, is_finished, part_of, recipe_key
@@ -38,26 +39,32 @@ def make_checkpoint(shape: Shape, out: Path) -> Path:
     return folder
 
 
-def make_model(shape: Shape, quant: str, layout: str, out: Path) -> Path:
-    """Return the model file, made if it is not there.
+def make_models(shape: Shape, quants: Sequence[str], layout: str, out: Path) -> None:
+    """Make the model files that are not there, all from one conversion of the network.
 
     Raises:
-        ExportError: The exporter can not make this combination.
+        ExportError: The exporter can not make one of them; the others are made.
     """
-    path = out / file_name(shape, quant, layout)
-    key = recipe_key(shape, quant, layout)
-    if is_finished(path, key):
-        _say(f"{path} is up to date")
-        return path
+    paths = {quant: out / file_name(shape, quant, layout) for quant in quants}
+    keys = {quant: recipe_key(shape, quant, layout) for quant in quants}
+    missing = [quant for quant in quants if not is_finished(paths[quant], keys[quant])]
+    for quant in quants:
+        if quant not in missing:
+            _say(f"{paths[quant]} is up to date")
+    if not missing:
+        return
     checkpoint = make_checkpoint(shape, out)
     began = time.monotonic()
-    _say(f"{path.name}: export ...")
-    part = part_of(path)
-    export_in_fresh_process(shape, quant, layout, checkpoint, part)
-    seconds = round(time.monotonic() - began, 1)
-    finish(part, path, key, shape=shape.name, quant=quant, layout=layout, seconds=seconds)
-    _say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {seconds:.0f} s")
-    return path
+    _say(f"{shape.name}: export of {', '.join(missing)} ...")
+    parts = {quant: part_of(paths[quant]) for quant in missing}
+    try:
+        export_in_fresh_process(shape, layout, checkpoint, parts)
+    finally:
+        for quant, part in parts.items():
+            if part.exists():
+                finish(part, paths[quant], keys[quant], shape=shape.name, quant=quant, layout=layout)
+                _say(f"{paths[quant]}: {paths[quant].stat().st_size / 1e6:.1f} MB")
+        _say(f"{time.monotonic() - began:.0f} s")
 
 
 def make_gguf(shape: Shape, quant: str, out: Path) -> Path:

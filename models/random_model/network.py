@@ -30,6 +30,9 @@ def build_network(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int = 
     with torch.no_grad():
         for module in network.modules():
             _fill(module)
+        if hasattr(network.get_input_embeddings(), "scalar_embed_scale"):
+            # Gemma multiplies embeddings by sqrt(width): its tied head would always repeat the last token.
+            network.get_input_embeddings().weight *= 0.25
         _quieten(network, tokenizer)
         _spread_logits(network, shape.vocab)
     stops = tokenizer.convert_tokens_to_ids(list(FAMILIES[shape.family].vocabulary.stops))
@@ -73,9 +76,7 @@ def _fill(module: nn.Module) -> None:
     weight = getattr(module, "weight", None)
     bias = getattr(module, "bias", None)
     if isinstance(module, nn.Embedding):
-        # Gemma multiplies embeddings by sqrt(width), and the tied head would always repeat the last token.
-        scaled = getattr(module, "scalar_embed_scale", 1.0) > 1.0
-        module.weight.normal_(0.0, (0.25 if scaled else 1.0) * module.embedding_dim**-0.5)
+        module.weight.normal_(0.0, module.embedding_dim**-0.5)
     elif isinstance(module, nn.Linear):
         module.weight.normal_(0.0, module.in_features**-0.5)
     elif isinstance(weight, nn.Parameter) and type(module).__name__.endswith("RMSNorm"):
@@ -119,4 +120,4 @@ def _spread_logits(network: PreTrainedModel, vocab: int) -> None:
 
 def _centre(weight: torch.Tensor) -> int:
     """1 for norms that store their factor, 0 for those that store its distance from one (Gemma 2 and 3)."""
-    return round(weight.mean().item())
+    return round(float(weight.mean()))

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,10 @@ def exports(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
     """Stands in for the exporter and tells what it was asked for; the checkpoint is an empty folder."""
     asked: list[tuple[str, str, str]] = []
 
-    def export(shape: Shape, quant: str, layout: str, checkpoint: Path, out_file: Path) -> None:
-        asked.append((shape.name, quant, layout))
-        out_file.write_bytes(b"model")
+    def export(shape: Shape, layout: str, checkpoint: Path, out_files: Mapping[str, Path]) -> None:
+        for quant, out_file in out_files.items():
+            asked.append((shape.name, quant, layout))
+            out_file.write_bytes(b"model")
 
     monkeypatch.setattr(make, "export_in_fresh_process", export)
     monkeypatch.setattr(make, "make_checkpoint", lambda shape, out: out)
@@ -194,6 +196,31 @@ def test_what_is_there_is_not_made_again(tmp_path: Path, exports: list[tuple[str
     assert main([*MODEL_ARGUMENTS, str(tmp_path)]) == 0
     assert exports == [("tiny/qwen3", "int8", PLAIN)]
     assert (tmp_path / "tiny/qwen3-int8.litertlm").read_bytes() == b"model"
+
+
+def test_only_what_is_missing_is_made(tmp_path: Path, exports: list[tuple[str, str, str]]) -> None:
+    """More quantisations in a second command."""
+    main([*MODEL_ARGUMENTS, str(tmp_path)])
+    main(["--shape", "tiny/qwen3", "--quant", "int4", "int8", "float", "--out", str(tmp_path)])
+    assert [quant for _, quant, _ in exports] == ["int8", "int4", "float"]
+
+
+def test_one_impossible_quantisation_does_not_lose_the_others(
+    tmp_path: Path, exports: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the exporter left is finished, and only the rest is asked for again."""
+    good = make.export_in_fresh_process
+
+    def half(shape: Shape, layout: str, checkpoint: Path, out_files: Mapping[str, Path]) -> None:
+        good(shape, layout, checkpoint, {"int4": out_files["int4"]})
+        raise ExportError("int8: no")
+
+    monkeypatch.setattr(make, "export_in_fresh_process", half)
+    both = ["--shape", "tiny/qwen3", "--quant", "int8", "int4", "--out", str(tmp_path)]
+    assert main(both) == 1
+    monkeypatch.setattr(make, "export_in_fresh_process", good)
+    assert main(both) == 0
+    assert [quant for _, quant, _ in exports] == ["int4", "int8"]
 
 
 def test_a_new_recipe_makes_the_file_again(
