@@ -7,7 +7,7 @@
 
 typedef struct {
     const tiny_model *model;
-    float values[256][128];
+    float values[256][VOCABULARY];
     float keys[4][CONTEXT][128], contents[4][CONTEXT][128]; /* of caches, by position */
     int32_t position, token;
 } reference;

@@ -14,18 +14,22 @@ typedef struct {
     ltlm_executor *executor;
 } engine;
 
-static void start(engine *e, int32_t threads, int32_t max_rows, bool wide)
+static void start_with(engine *e, const ltlm_kernels *kernels, int32_t threads, int32_t max_rows, bool wide)
 {
     ltlm_error err;
     *e = (engine){.model = tiny_create()};
     ASSERT_INT(LTLM_OK, ltlm_pool_create(threads, &e->pool, &err));
     ASSERT_INT(LTLM_OK, ltlm_program_create(&e->model->plan, e->model->fd, e->model->file_size,
-                                            LTLM_WEIGHTS_MAPPED, ltlm_kernels_portable(), e->pool, &e->program,
-                                            &err));
+                                            LTLM_WEIGHTS_MAPPED, kernels, e->pool, &e->program, &err));
     ASSERT_INT(LTLM_OK, ltlm_kv_store_create(e->model->caches, e->model->plan.cache_count, wide, 0, &e->store,
                                              &err));
     ASSERT_INT(LTLM_OK, ltlm_executor_create(e->program, e->store, e->pool, max_rows, max_rows, &e->executor,
                                              &err));
+}
+
+static void start(engine *e, int32_t threads, int32_t max_rows, bool wide)
+{
+    start_with(e, ltlm_kernels_portable(), threads, max_rows, wide);
 }
 
 static void stop(engine *e)
@@ -104,15 +108,17 @@ static void run_all(engine *e, int32_t who, int32_t chunk, float *out)
 static float expected[2][LENGTH * VOCABULARY];
 
 /* What one thread says, one row at a time. */
-static void expect(bool wide)
+static void expect_with(const ltlm_kernels *kernels, bool wide)
 {
     engine e;
-    start(&e, 1, LENGTH, wide);
+    start_with(&e, kernels, 1, LENGTH, wide);
     for (int32_t who = 0; who < 2; who++) {
         run_all(&e, who, 1, expected[who]);
     }
     stop(&e);
 }
+
+static void expect(bool wide) { expect_with(ltlm_kernels_portable(), wide); }
 
 static bool is_expected(int32_t who, int32_t position, const float *logits)
 {
@@ -147,23 +153,36 @@ TEST(logits_are_those_of_the_reference)
     stop(&e);
 }
 
-TEST(results_do_not_depend_on_chunks_and_threads)
+static void run_in_chunks(const ltlm_kernels *kernels, int32_t threads, bool wide)
 {
     static const int32_t chunks[] = {2, 5, 16, 33, LENGTH};
+    engine e;
+    start_with(&e, kernels, threads, LENGTH, wide);
+    for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
+        float *actual = malloc(sizeof expected[0]);
+        run_all(&e, 0, chunks[i], actual);
+        ASSERT(memcmp(expected[0], actual, sizeof expected[0]) == 0);
+        free(actual);
+    }
+    stop(&e);
+}
+
+TEST(results_do_not_depend_on_chunks_and_threads)
+{
     for (int32_t wide = 0; wide < 2; wide++) {
         expect(wide);
         for (int32_t threads = 1; threads <= 4; threads++) {
-            engine e;
-            start(&e, threads, LENGTH, wide);
-            for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
-                float *actual = malloc(sizeof expected[0]);
-                run_all(&e, 0, chunks[i], actual);
-                ASSERT(memcmp(expected[0], actual, sizeof expected[0]) == 0);
-                free(actual);
-            }
-            stop(&e);
+            run_in_chunks(ltlm_kernels_portable(), threads, wide);
         }
     }
+}
+
+TEST(nor_do_they_with_the_kernels_of_this_cpu)
+{
+    const ltlm_kernels *best = ltlm_kernels_choose(NULL);
+    expect_with(best, false);
+    run_in_chunks(best, 1, false);
+    run_in_chunks(best, 3, false);
 }
 
 TEST(results_do_not_depend_on_who_else_runs)
@@ -367,6 +386,7 @@ TEST(memory_may_run_out_at_any_point_of_a_creation)
 
 TESTS(RUN(logits_are_those_of_the_reference)
       RUN(results_do_not_depend_on_chunks_and_threads)
+      RUN(nor_do_they_with_the_kernels_of_this_cpu)
       RUN(results_do_not_depend_on_who_else_runs)
       RUN(only_wanted_rows_have_logits)
       RUN(a_prompt_without_wanted_rows_fills_the_caches)

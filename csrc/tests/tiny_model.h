@@ -8,7 +8,7 @@
 #include "native/executor.h"
 #include "testing.h"
 
-enum { HIDDEN = 64, FEED = 96, HEADS = 4, HEAD = 16, VOCABULARY = 40, CONTEXT = 96, WINDOW = 8 };
+enum { HIDDEN = 64, FEED = 96, HEADS = 4, HEAD = 16, VOCABULARY = 200, CONTEXT = 96, WINDOW = 8 };
 
 typedef struct {
     ltlm_plan plan; /* points at what follows */
