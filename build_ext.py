@@ -1,6 +1,7 @@
 """Builds ``litertlm._native``, the only compiled module, from ``csrc/`` with cffi in API mode.
 
-The marked regions of ``HEADERS`` are the single source of what Python sees: no declaration is written twice. Needs a C compiler and nothing else; the engine library is loaded at run time.
+The marked regions of ``HEADERS`` are the single source of what Python sees: no declaration is written twice.
+Needs a C compiler and nothing else; the engine library is loaded at run time.
 """
 
 from __future__ import annotations
@@ -42,6 +43,14 @@ SOURCES = (
     "native/sequence.c",
     "native/generation.c",
     "native/batcher.c",
+    "native/kernels/avx512.c",
+    "native/kernels/avx512_attend.c",
+    "native/kernels/avx512_bf16.c",
+    "native/kernels/avx512_blocks.c",
+    "native/kernels/avx512_floats.c",
+    "native/kernels/avx512_integers.c",
+    "native/kernels/avx512_panels.c",
+    "native/kernels/avx512_rows.c",
     "native/kernels/choose.c",
     "native/kernels/missing.c",
     "native/kernels/portable.c",

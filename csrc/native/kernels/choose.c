@@ -4,7 +4,7 @@
 #include "../kernels.h"
 
 /* Tables of other processors. */
-#if !defined(__x86_64__) && !defined(_M_X64)
+#if !defined(_M_X64) && !(defined(__x86_64__) && defined(__GNUC__))
 const ltlm_kernels *ltlm_kernels_avx2(void)
 {
     return NULL;

@@ -11,16 +11,6 @@ const ltlm_kernels *ltlm_kernels_avxvnni(void)
 {
     return NULL;
 }
-
-const ltlm_kernels *ltlm_kernels_avx512(void)
-{
-    return NULL;
-}
-
-const ltlm_kernels *ltlm_kernels_avx512_bf16(void)
-{
-    return NULL;
-}
 #endif
 
 #if defined(__aarch64__) || defined(_M_ARM64)

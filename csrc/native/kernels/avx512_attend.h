@@ -1,0 +1,108 @@
+/* avx512_attend.h - attention in spans of positions, whatever numbers are multiplied in.
+ *
+ * One pass over the pages, SPAN positions at a time, with the greatest score so far, the sum of exponentials
+ * and the weighted values of each row carried on. Spans begin at multiples of SPAN, and a row that looks at
+ * nothing in a span stays as it was, so what a row gets does not depend on the rows beside it.
+ */
+#ifndef LTLM_KERNELS_AVX512_ATTEND_H
+#define LTLM_KERNELS_AVX512_ATTEND_H
+
+#include "avx512.h"
+
+#ifdef LTLM_HAS_AVX512
+
+enum {
+    LTLM_SPAN = 2 * LTLM_PAGE,
+    LTLM_SPAN_TILES = LTLM_SPAN / LTLM_KEY_TILE,
+    LTLM_ROW_TILE = 6 /* query rows in a tile of registers; 4 vectors wide */
+};
+
+/* What an attend computes in. Sizes of buffers: as for floats; `width` is head_dim rounded up to whole
+ * vectors. */
+typedef struct {
+    float *query;   /* [rows][width]: see prepare */
+    float *tile;    /* [SPAN * width]: keys, then values of a span, as the arithmetic wants them */
+    float *scores;  /* [rows][SPAN]; then the weights of the values */
+    float *sums;    /* [rows][width]: values times weights so far */
+    float *highest; /* [rows]: greatest score so far */
+    float *totals;  /* [rows]: sum of the weights so far */
+    float *factors; /* [rows]: what sums and totals are multiplied with before a span is added */
+    int32_t width;
+    int32_t begin;       /* first position of the span */
+    int32_t first, last; /* positions of the span that any row looks at */
+} ltlm__attend_state;
+
+/* The arithmetic. Each works on a whole span and all rows. */
+typedef struct {
+    void (*prepare)(const ltlm_attention *job, ltlm__attend_state *s);  /* query */
+    void (*load_keys)(const ltlm_attention *job, ltlm__attend_state *s);
+    void (*score)(const ltlm_attention *job, ltlm__attend_state *s);    /* scores = query * keys, not scaled */
+    void (*load_values)(const ltlm_attention *job, ltlm__attend_state *s);
+    void (*add_values)(const ltlm_attention *job, ltlm__attend_state *s); /* sums = sums * factors + ... */
+} ltlm__attend_arithmetic;
+
+void ltlm__avx512_attend_with(const ltlm_attention *job, const ltlm__attend_arithmetic *arithmetic);
+
+LTLM_TARGET_BEGIN(LTLM_AVX512)
+
+/* 16 elements of a page. */
+LTLM_INLINE __m512 ltlm__load_elements(bool wide, const uint8_t *elements, size_t index)
+{
+    if (wide) {
+        return _mm512_loadu_ps(elements + index * sizeof(float));
+    }
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(elements + index * sizeof(uint16_t))));
+}
+
+/* The same, of which only `lanes` exist. */
+LTLM_INLINE __m512 ltlm__load_some_elements(bool wide, const uint8_t *elements, size_t index, __mmask16 lanes)
+{
+    if (wide) {
+        return _mm512_maskz_loadu_ps(lanes, elements + index * sizeof(float));
+    }
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lanes, elements + index * sizeof(uint16_t)));
+}
+
+/* The keys of 16 positions from `position` on, NULL if no row looks at any of them: [head_dim][16]. */
+LTLM_INLINE const uint8_t *ltlm__key_tile(const ltlm_attention *job, const ltlm__attend_state *s,
+                                          int32_t position)
+{
+    if (position > s->last || position + LTLM_KEY_TILE <= s->first) {
+        return NULL;
+    }
+    size_t index = (size_t)(position % LTLM_PAGE / LTLM_KEY_TILE) * (size_t)job->head_dim * LTLM_KEY_TILE;
+    size_t size = job->wide ? sizeof(float) : sizeof(uint16_t);
+    return job->pages[position / LTLM_PAGE] + job->keys + index * size;
+}
+
+/* The value of a position, NULL if no row looks at it: [head_dim]. */
+LTLM_INLINE const uint8_t *ltlm__value_row(const ltlm_attention *job, const ltlm__attend_state *s,
+                                           int32_t position)
+{
+    if (position < s->first || position > s->last) {
+        return NULL;
+    }
+    size_t size = job->wide ? sizeof(float) : sizeof(uint16_t);
+    size_t index = (size_t)(position % LTLM_PAGE) * (size_t)job->head_dim;
+    return job->pages[position / LTLM_PAGE] + job->values + index * size;
+}
+
+/* Calls function(job, s, row, number of rows) for all rows, LTLM_ROW_TILE at a time, with the number a
+ * constant. */
+#define LTLM_FOR_ROW_TILES(function, job, s)                                     \
+    for (int32_t row = 0; row < (job)->rows; row += LTLM_ROW_TILE) {             \
+        switch ((job)->rows - row) {                                             \
+        case 1: function((job), (s), row, 1); break;                             \
+        case 2: function((job), (s), row, 2); break;                             \
+        case 3: function((job), (s), row, 3); break;                             \
+        case 4: function((job), (s), row, 4); break;                             \
+        case 5: function((job), (s), row, 5); break;                             \
+        default: function((job), (s), row, LTLM_ROW_TILE); break;                \
+        }                                                                        \
+    }
+
+LTLM_TARGET_END
+
+#endif
+
+#endif /* LTLM_KERNELS_AVX512_ATTEND_H */
