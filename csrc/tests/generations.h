@@ -11,7 +11,7 @@
 
 enum { PATIENCE_MS = 50000 };
 
-static ltlm_error err;
+static _Thread_local ltlm_error err;
 
 /* A model; a limit of KV bytes, and most rows of a pass; 0: none, and the default. */
 static inline ltlm_model *new_model(uint64_t limit, int32_t max_rows)
