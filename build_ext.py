@@ -1,6 +1,7 @@
 """Builds ``litertlm._native``, the only compiled module, from ``csrc/`` with cffi in API mode.
 
-The marked regions of ``HEADERS`` are the single source of what Python sees: no declaration is written twice. Needs a C compiler and nothing else; the engine library is loaded at run time.
+The marked regions of ``HEADERS`` are the single source of what Python sees: no declaration is written twice.
+Needs a C compiler and nothing else; the engine library is loaded at run time.
 """
 
 from __future__ import annotations
