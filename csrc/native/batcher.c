@@ -1,5 +1,7 @@
 #include "batcher.h"
 
+#include <string.h>
+
 #include "alloc.h"
 #include "status.h"
 
@@ -195,6 +197,9 @@ static void use_logits(ltlm_model *model, ltlm__part *part, const float *logits)
     } else if (part->wanteds > 0) {
         ltlm__sample sample = {&generation->options, logits, generation->tokens, (size_t)generation->count,
                                (size_t)generation->prompt, generation->mask};
+        if (generation->logits) {
+            memcpy(generation->logits, logits, (size_t)model->vocabulary * sizeof *logits);
+        }
         part->token = ltlm__sampler_next(model->sampler, &sample);
         if (generation->log_probabilities) {
             generation->log_probabilities[generation->count - generation->first_visible] =

@@ -51,6 +51,7 @@ static void free_generation(ltlm_generation *generation)
     ltlm__free(generation->tokens);
     ltlm__free(generation->log_probabilities);
     ltlm__free(generation->mask);
+    ltlm__free(generation->logits);
     ltlm__free(generation);
 }
 
@@ -95,6 +96,10 @@ static ltlm_generation *make(ltlm_sequence *sequence, const int32_t *tokens, siz
     if (options->masked && !is_scored && options->max_tokens != 0) {
         generation->mask = ltlm__calloc(words, sizeof *generation->mask);
         failed |= !generation->mask;
+    }
+    if (options->keep_logits) {
+        generation->logits = ltlm__calloc((size_t)model->vocabulary, sizeof(float));
+        failed |= !generation->logits;
     }
     if (failed || !generation->tokens || !ltlm__cond_init(&generation->changed)) {
         free_generation(generation);
@@ -255,6 +260,23 @@ int32_t ltlm_generation_mask(ltlm_generation *generation, const uint32_t *bits, 
     }
     ltlm__mutex_unlock(&model->mutex);
     return status;
+}
+
+int32_t ltlm_generation_logits(ltlm_generation *generation, float *out, size_t count, ltlm_error *err)
+{
+    const char *problem = NULL;
+    if (!generation->logits) {
+        problem = "the generation does not keep logits";
+    } else if (count != (size_t)generation->sequence->model->vocabulary) {
+        problem = "there are as many logits as the vocabulary has tokens";
+    } else if (!ltlm_generation_is_over(generation) || generation->count == generation->prompt) {
+        problem = "the generation is not over, or has chosen no token";
+    }
+    if (problem) {
+        return ltlm__fail(err, LTLM_E_INVALID_ARGUMENT, "%s", problem);
+    }
+    memcpy(out, generation->logits, count * sizeof *out);
+    return ltlm__succeed(err);
 }
 
 void ltlm_generation_cancel(ltlm_generation *generation)

@@ -111,9 +111,10 @@ typedef struct {
     const int32_t *bias_tokens;  /* shape: [bias_count] */
     const float *biases;         /* added to their logits */
     size_t bias_count;
-    bool log_probabilities;      /* of the tokens: log_softmax of the model's logits, before all of the above */
-    bool masked;                 /* waits for ltlm_generation_mask before each token */
-    int32_t shared;              /* so many tokens of the prompt's beginning are of use to other sequences,
+    bool log_probabilities;      /* of the tokens: log_softmax of the model's logits, before all of the above
+    */ bool keep_logits;            /* for ltlm_generation_logits */ bool masked;                 /* waits for
+    ltlm_generation_mask before each token */ int32_t shared;              /* so many tokens of the prompt's
+    beginning are of use to other sequences,
                                     and are kept for them when they are computed; 0: none */
     int32_t score_from;          /* >= 1: deliver the prompt's own tokens from this index on, with their
                                     log-probabilities, and nothing else; 0: do not */
@@ -163,6 +164,10 @@ int32_t ltlm_generation_take(ltlm_generation *generation, int32_t want, int32_t 
  * LTLM_E_INVALID_ARGUMENT: it was not waiting for one, or nothing is allowed. Consumer thread. */
 int32_t ltlm_generation_mask(ltlm_generation *generation, const uint32_t *bits, size_t words,
                              ltlm_error *err);
+
+/* The model's logits, [vocabulary], that its latest token was chosen from. LTLM_E_INVALID_ARGUMENT: it is not over,
+ * has no token, did not keep them, or `count` is not the vocabulary. Consumer thread. */
+int32_t ltlm_generation_logits(ltlm_generation *generation, float *out, size_t count, ltlm_error *err);
 
 /* Asks it to stop: nothing of it is computed any more within 20 ms. Any thread, any time before delete. */
 void ltlm_generation_cancel(ltlm_generation *generation);

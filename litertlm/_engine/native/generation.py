@@ -5,12 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from litertlm._engine.handle import Handle
 from litertlm._engine.lib import check, ffi, lib, new_error, to_exception
 from litertlm._engine.native.settings import Decoding
 from litertlm.errors import ClosedError, LiteRTLMError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["Generation"]
 
@@ -100,6 +104,16 @@ class Generation:
             if deadline is not None and left <= 0:
                 break
         return [], []
+
+    def logits(self, vocabulary: int) -> npt.NDArray[np.float32]:
+        """What the latest token was chosen from, once it has ended: shape (vocabulary,), float32."""
+        import numpy as np
+
+        out, error = np.empty(vocabulary, np.float32), new_error()
+        with self._handle.using() as generation:
+            memory = ffi.from_buffer("float[]", out, require_writable=True)
+            check(lib.ltlm_generation_logits(generation, memory, vocabulary, error), error)
+        return out
 
     @property
     def needs_mask(self) -> bool:

@@ -19,9 +19,7 @@ __all__ = ["score"]
 PATIENCE = 0.02
 
 
-def score(
-    engine: NativeEngine, prompt: str, text: str, check: Callable[[], None] | None = None
-) -> Score:
+def score(engine: NativeEngine, prompt: str, text: str, check: Callable[[], None] | None = None) -> Score:
     """Natural-log probabilities of the tokens of ``text`` after those of ``prompt``.
 
     Args:

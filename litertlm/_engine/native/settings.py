@@ -45,6 +45,7 @@ class Decoding:
         options: Of the turn; penalties and suppressed tokens are taken from it.
         stop_tokens: Ids that end it.
         suppressed: Ids that are never chosen, beside those of the options.
+        keep_logits: Whether the logits of the latest token can be had.
         masked: Whether each token waits for a mask.
         score_from: Deliver the prompt's own tokens from this index on, scored; 0: do not.
         shared: So many tokens at the beginning are kept for other sequences that will begin so.
@@ -55,6 +56,7 @@ class Decoding:
     options: TurnOptions = TurnOptions()
     stop_tokens: tuple[int, ...] = ()
     suppressed: tuple[int, ...] = ()
+    keep_logits: bool = False
     masked: bool = False
     score_from: int = 0
     shared: int = 0
@@ -84,6 +86,7 @@ class Decoding:
                 "suppressed": never,
                 "suppressed_count": len(suppressed),
                 "log_probabilities": self.score_from > 0,
+                "keep_logits": self.keep_logits,
                 "masked": self.masked,
                 "score_from": self.score_from,
                 "shared": self.shared,
