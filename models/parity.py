@@ -73,8 +73,9 @@ class Reference:
                     interpreter = Interpreter(model_path=str(graph))
                     self._kept.append(interpreter)
                     (name,) = interpreter.get_signature_list()
-                    what = "embeddings" if section.model_type == "tf_lite_embedder" else
-                    "per_layer_embeddings" self._embedders[what] = interpreter.get_signature_runner(name)
+                    per_layer = section.model_type == "tf_lite_per_layer_embedder"
+                    what = "per_layer_embeddings" if per_layer else "embeddings"
+                    self._embedders[what] = interpreter.get_signature_runner(name)
 
     def logits(self, ids: Sequence[int]) -> Array:
         """After each of the tokens."""
@@ -126,7 +127,10 @@ def compare(path: Path, count: int, *, wide: bool) -> str:
         assert isinstance(engine, NativeEngine)
         source = random.Random(3)
         ids = [source.randrange(20, min(engine.vocabulary, 10_000)) for _ in range(count)]
-        mine, whole, reference = ours(engine, ids), ours(engine, ids, at_once=True),
+        mine, whole, reference = (
+            ours(engine, ids),
+            ours(engine, ids, at_once=True),
+        )
         Reference(path).logits(ids)
     cosine = cosines(mine, reference)
     same = mine.argmax(axis=1) == reference.argmax(axis=1)
@@ -150,7 +154,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.kernels:
         os.environ["LITERTLM_KERNELS"] = arguments.kernels
-    print("| model | least cosine | median | same likeliest | gap where not, of largest difference | at once |")
+    print(
+        "| model | least cosine | median | same likeliest | gap where not, of largest difference | at once |"
+    )
     print("|---|---|---|---|---|---|")
     for path in arguments.files:
         print(compare(path, arguments.tokens, wide=arguments.wide), flush=True)
