@@ -63,7 +63,7 @@ size_t ltlm__avx512_attend_scratch(int32_t positions, int32_t head_dim)
 {
     (void)positions;
     size_t width = (size_t)width_of(head_dim);
-    size_t floats = width * (2 * LTLM_QUERY_BLOCK + LTLM_SPAN) + LTLM_QUERY_BLOCK * (LTLM_SPAN + 3);
+    size_t floats = width * (2 * LTLM_QUERY_BLOCK + LTLM_SPAN + 1) + LTLM_QUERY_BLOCK * (LTLM_SPAN + 3);
     return floats * sizeof(float);
 }
 
@@ -74,16 +74,39 @@ static ltlm__attend_state begin(const ltlm_attention *job)
     s.query = job->scratch;
     s.tile = s.query + LTLM_QUERY_BLOCK * width;
     s.sums = s.tile + LTLM_SPAN * width;
-    s.scores = s.sums + LTLM_QUERY_BLOCK * width;
+    float *zeros = s.sums + LTLM_QUERY_BLOCK * width;
+    s.zeros = (const uint8_t *)zeros;
+    s.scores = zeros + width;
     s.highest = s.scores + LTLM_QUERY_BLOCK * LTLM_SPAN;
     s.totals = s.highest + LTLM_QUERY_BLOCK;
     s.factors = s.totals + LTLM_QUERY_BLOCK;
     memset(s.sums, 0, (size_t)job->rows * width * sizeof(float));
+    memset(zeros, 0, width * sizeof(float));
     for (int32_t row = 0; row < LTLM_QUERY_BLOCK; row++) {
         s.highest[row] = -INFINITY;
         s.totals[row] = 0.0f;
     }
     return s;
+}
+
+/* Where keys and values of the span lie, of which rows look at first .. last. */
+static void find(const ltlm_attention *job, ltlm__attend_state *s, int32_t first, int32_t last)
+{
+    size_t head_dim = (size_t)job->head_dim, size = job->wide ? sizeof(float) : sizeof(uint16_t);
+    for (int32_t t = 0; t < LTLM_SPAN_TILES; t++) {
+        int32_t position = s->begin + t * LTLM_KEY_TILE;
+        position = position > last ? last : position + LTLM_KEY_TILE <= first ? first : position;
+        size_t tile = (size_t)(position % LTLM_PAGE / LTLM_KEY_TILE);
+        s->keys[t] = job->pages[position / LTLM_PAGE] + job->keys + tile * head_dim * LTLM_KEY_TILE * size;
+    }
+    for (int32_t i = 0; i < LTLM_SPAN; i++) {
+        int32_t position = s->begin + i;
+        s->values[i] = s->zeros;
+        if (position >= first && position <= last) {
+            size_t slot = (size_t)(position % LTLM_PAGE);
+            s->values[i] = job->pages[position / LTLM_PAGE] + job->values + slot * head_dim * size;
+        }
+    }
 }
 
 /* Scores of a row made final, -infinity where the row does not look; the greatest of them and of those
@@ -163,8 +186,7 @@ void ltlm__avx512_attend_with(const ltlm_attention *job, const ltlm__attend_arit
     }
     arithmetic->prepare(job, &s);
     for (s.begin = first / LTLM_SPAN * LTLM_SPAN; s.begin <= last; s.begin += LTLM_SPAN) {
-        s.first = first > s.begin ? first : s.begin;
-        s.last = last < s.begin + LTLM_SPAN - 1 ? last : s.begin + LTLM_SPAN - 1;
+        find(job, &s, first, last);
         arithmetic->load_keys(job, &s);
         arithmetic->score(job, &s);
         softmax(job, &s);
@@ -185,20 +207,27 @@ static void prepare(const ltlm_attention *job, ltlm__attend_state *s)
 
 static void load_keys(const ltlm_attention *job, ltlm__attend_state *s)
 {
-    for (int32_t t = 0; t < LTLM_SPAN_TILES; t++) {
-        const uint8_t *keys = ltlm__key_tile(job, s, s->begin + t * LTLM_KEY_TILE);
-        float *to = s->tile + t * LTLM_KEY_TILE;
-        for (int32_t d = 0; d < job->head_dim; d++, to += LTLM_SPAN) {
-            __m512 v = _mm512_setzero_ps();
-            if (keys) {
-                v = ltlm__load_elements(job->wide, keys, (size_t)d * LTLM_KEY_TILE);
-            }
-            _mm512_store_ps(to, v);
+    if (!ltlm__loads(job)) {
+        return;
+    }
+    float *to = s->tile;
+    for (int32_t d = 0; d < job->head_dim; d++, to += LTLM_SPAN) {
+        for (int32_t t = 0; t < LTLM_SPAN_TILES; t++) {
+            __m512 v = ltlm__load_elements(job->wide, s->keys[t], (size_t)d * LTLM_KEY_TILE);
+            _mm512_store_ps(to + t * LTLM_KEY_TILE, v);
         }
     }
 }
 
-LTLM_INLINE void score_rows(const ltlm_attention *job, ltlm__attend_state *s, int32_t row, int rows)
+/* Where a tile of registers reads keys and values from. */
+typedef enum { TILE, HALVES, FLOATS } source;
+
+LTLM_INLINE source source_of(const ltlm_attention *job)
+{
+    return ltlm__loads(job) ? TILE : job->wide ? FLOATS : HALVES;
+}
+
+LTLM_INLINE void score_tile(const ltlm_attention *job, ltlm__attend_state *s, int32_t row, int rows, source from)
 {
     __m512 sums[LTLM_ROW_TILE][LTLM_SPAN_TILES];
     const float *query = s->query + (size_t)row * (size_t)s->width, *keys = s->tile;
@@ -213,7 +242,8 @@ LTLM_INLINE void score_rows(const ltlm_attention *job, ltlm__attend_state *s, in
         __m512 k[LTLM_SPAN_TILES];
         LTLM_UNROLL(4)
         for (int t = 0; t < LTLM_SPAN_TILES; t++) {
-            k[t] = _mm512_load_ps(keys + 16 * t);
+            k[t] = from == TILE ? _mm512_load_ps(keys + 16 * t)
+                                : ltlm__load_elements(from == FLOATS, s->keys[t], (size_t)d * LTLM_KEY_TILE);
         }
         LTLM_UNROLL(6)
         for (int i = 0; i < rows; i++) {
@@ -233,6 +263,15 @@ LTLM_INLINE void score_rows(const ltlm_attention *job, ltlm__attend_state *s, in
     }
 }
 
+LTLM_INLINE void score_rows(const ltlm_attention *job, ltlm__attend_state *s, int32_t row, int rows)
+{
+    switch (source_of(job)) {
+    case TILE: score_tile(job, s, row, rows, TILE); break;
+    case HALVES: score_tile(job, s, row, rows, HALVES); break;
+    default: score_tile(job, s, row, rows, FLOATS); break;
+    }
+}
+
 static void score(const ltlm_attention *job, ltlm__attend_state *s)
 {
     LTLM_FOR_ROW_TILES(score_rows, job, s)
@@ -241,21 +280,17 @@ static void score(const ltlm_attention *job, ltlm__attend_state *s)
 static void load_values(const ltlm_attention *job, ltlm__attend_state *s)
 {
     float *to = s->tile;
-    for (int32_t p = s->begin; p < s->begin + LTLM_SPAN; p++, to += s->width) {
-        const uint8_t *value = ltlm__value_row(job, s, p);
-        for (int32_t i = 0; i < s->width; i += 16) {
-            __m512 v = _mm512_setzero_ps();
-            if (value) {
-                __mmask16 lanes = ltlm__lanes16(job->head_dim - i);
-                v = ltlm__load_some_elements(job->wide, value, (size_t)i, lanes);
-            }
-            _mm512_store_ps(to + i, v);
+    for (int32_t p = 0; ltlm__loads(job) && p < LTLM_SPAN; p++, to += s->width) {
+        for (int32_t i = 0; i < job->head_dim; i += 16) {
+            __mmask16 lanes = ltlm__lanes16(job->head_dim - i);
+            _mm512_store_ps(to + i, ltlm__load_some_elements(job->wide, s->values[p], (size_t)i, lanes));
         }
     }
 }
 
-/* `vectors` of 16 columns from `column` on. */
-LTLM_INLINE void add_columns(ltlm__attend_state *s, int32_t row, int rows, int32_t column, int vectors)
+/* `vectors` of 16 columns from `column` on; of a single one only `lanes` may exist. */
+LTLM_INLINE void add_columns(ltlm__attend_state *s, int32_t row, int rows, int32_t column, int vectors,
+                             __mmask16 lanes, source from)
 {
     __m512 sums[LTLM_ROW_TILE][4];
     const float *weights = s->scores + (size_t)row * LTLM_SPAN, *values = s->tile + column;
@@ -272,7 +307,14 @@ LTLM_INLINE void add_columns(ltlm__attend_state *s, int32_t row, int rows, int32
         __m512 value[4];
         LTLM_UNROLL(4)
         for (int v = 0; v < vectors; v++) {
-            value[v] = _mm512_load_ps(values + 16 * v);
+            size_t index = (size_t)column + 16 * (size_t)v;
+            if (from == TILE) {
+                value[v] = _mm512_load_ps(values + 16 * v);
+            } else if (vectors > 1) {
+                value[v] = ltlm__load_elements(from == FLOATS, s->values[p], index);
+            } else {
+                value[v] = ltlm__load_some_elements(from == FLOATS, s->values[p], index, lanes);
+            }
         }
         LTLM_UNROLL(6)
         for (int i = 0; i < rows; i++) {
@@ -292,15 +334,23 @@ LTLM_INLINE void add_columns(ltlm__attend_state *s, int32_t row, int rows, int32
     }
 }
 
+LTLM_INLINE void add_from(const ltlm_attention *job, ltlm__attend_state *s, int32_t row, int rows, source from)
+{
+    int32_t column = 0;
+    for (; column + 64 <= job->head_dim; column += 64) {
+        add_columns(s, row, rows, column, 4, 0xffff, from);
+    }
+    for (; column < job->head_dim; column += 16) {
+        add_columns(s, row, rows, column, 1, ltlm__lanes16(job->head_dim - column), from);
+    }
+}
+
 LTLM_INLINE void add_rows(const ltlm_attention *job, ltlm__attend_state *s, int32_t row, int rows)
 {
-    (void)job;
-    int32_t column = 0;
-    for (; column + 64 <= s->width; column += 64) {
-        add_columns(s, row, rows, column, 4);
-    }
-    for (; column < s->width; column += 16) {
-        add_columns(s, row, rows, column, 1);
+    switch (source_of(job)) {
+    case TILE: add_from(job, s, row, rows, TILE); break;
+    case HALVES: add_from(job, s, row, rows, HALVES); break;
+    default: add_from(job, s, row, rows, FLOATS); break;
     }
 }
 

@@ -28,8 +28,10 @@ typedef struct {
     float *totals;  /* [rows]: sum of the weights so far */
     float *factors; /* [rows]: what sums and totals are multiplied with before a span is added */
     int32_t width;
-    int32_t begin;       /* first position of the span */
-    int32_t first, last; /* positions of the span that any row looks at */
+    int32_t begin; /* first position of the span */
+    const uint8_t *keys[LTLM_SPAN_TILES]; /* [head_dim][16]; what nobody looks at may be any keys */
+    const uint8_t *values[LTLM_SPAN];     /* [head_dim]; zeros where nobody looks */
+    const uint8_t *zeros;                 /* [width] floats */
 } ltlm__attend_state;
 
 /* The arithmetic. Each works on a whole span and all rows. */
@@ -63,28 +65,11 @@ LTLM_INLINE __m512 ltlm__load_some_elements(bool wide, const uint8_t *elements, 
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lanes, elements + index * sizeof(uint16_t)));
 }
 
-/* The keys of 16 positions from `position` on, NULL if no row looks at any of them: [head_dim][16]. */
-LTLM_INLINE const uint8_t *ltlm__key_tile(const ltlm_attention *job, const ltlm__attend_state *s,
-                                          int32_t position)
+/* Whether keys and values are converted into the tile first; for few rows that is not worth it, and they are converted
+ * where they are used. */
+LTLM_INLINE bool ltlm__loads(const ltlm_attention *job)
 {
-    if (position > s->last || position + LTLM_KEY_TILE <= s->first) {
-        return NULL;
-    }
-    size_t index = (size_t)(position % LTLM_PAGE / LTLM_KEY_TILE) * (size_t)job->head_dim * LTLM_KEY_TILE;
-    size_t size = job->wide ? sizeof(float) : sizeof(uint16_t);
-    return job->pages[position / LTLM_PAGE] + job->keys + index * size;
-}
-
-/* The value of a position, NULL if no row looks at it: [head_dim]. */
-LTLM_INLINE const uint8_t *ltlm__value_row(const ltlm_attention *job, const ltlm__attend_state *s,
-                                           int32_t position)
-{
-    if (position < s->first || position > s->last) {
-        return NULL;
-    }
-    size_t size = job->wide ? sizeof(float) : sizeof(uint16_t);
-    size_t index = (size_t)(position % LTLM_PAGE) * (size_t)job->head_dim;
-    return job->pages[position / LTLM_PAGE] + job->values + index * size;
+    return job->rows > LTLM_ROW_TILE;
 }
 
 /* Calls function(job, s, row, number of rows) for all rows, LTLM_ROW_TILE at a time, with the number a

@@ -47,41 +47,46 @@ static void prepare(const ltlm_attention *job, ltlm__attend_state *s)
     }
 }
 
-/* tile: [head_dim / 2][SPAN] pairs. */
+/* ---- keys: [head_dim / 2][SPAN] pairs ---- */
+
+/* Elements 2 * i and 2 * i + 1 of the keys of 16 positions. */
+LTLM_INLINE __m512i key_pairs(const uint8_t *keys, int32_t i)
+{
+    size_t index = (size_t)i * 2 * LTLM_KEY_TILE;
+    return pairs(ltlm__load_elements(false, keys, index), ltlm__load_elements(false, keys, index + LTLM_KEY_TILE));
+}
+
 static void load_keys(const ltlm_attention *job, ltlm__attend_state *s)
 {
-    for (int32_t t = 0; t < LTLM_SPAN_TILES; t++) {
-        const uint8_t *keys = ltlm__key_tile(job, s, s->begin + t * LTLM_KEY_TILE);
-        float *to = s->tile + t * LTLM_KEY_TILE;
-        for (int32_t d = 0; d < job->head_dim; d += 2, to += LTLM_SPAN) {
-            __m512i v = _mm512_setzero_si512();
-            if (keys) {
-                size_t index = (size_t)d * LTLM_KEY_TILE;
-                v = pairs(ltlm__load_elements(false, keys, index),
-                          ltlm__load_elements(false, keys, index + LTLM_KEY_TILE));
-            }
-            _mm512_store_si512(to, v);
+    if (!ltlm__loads(job)) {
+        return;
+    }
+    float *to = s->tile;
+    for (int32_t i = 0; i < job->head_dim / 2; i++, to += LTLM_SPAN) {
+        LTLM_UNROLL(4)
+        for (int32_t t = 0; t < LTLM_SPAN_TILES; t++) {
+            _mm512_store_si512(to + t * LTLM_KEY_TILE, key_pairs(s->keys[t], i));
         }
     }
 }
 
-LTLM_INLINE void score_rows(const ltlm_attention *job, ltlm__attend_state *s, int32_t row, int rows)
+LTLM_INLINE void score_tile(const ltlm_attention *job, ltlm__attend_state *s, int32_t row, int rows, bool loaded)
 {
     __m512 sums[LTLM_ROW_TILE][LTLM_SPAN_TILES];
     size_t step = (size_t)s->width / 2;
-    const float *query = s->query + (size_t)row * step, *keys = s->tile;
-    LTLM_UNROLL(6)
-    for (int i = 0; i < rows; i++) {
-        LTLM_UNROLL(4)
-        for (int t = 0; t < LTLM_SPAN_TILES; t++) {
+    const float *query = s->query + (size_t)row * step;
+    LTLM_UNROLL(4)
+    for (int t = 0; t < LTLM_SPAN_TILES; t++) {
+        LTLM_UNROLL(6)
+        for (int i = 0; i < rows; i++) {
             sums[i][t] = _mm512_setzero_ps();
         }
     }
-    for (int32_t d = 0; d < job->head_dim / 2; d++, keys += LTLM_SPAN) {
+    for (int32_t d = 0; d < job->head_dim / 2; d++) {
         __m512i k[LTLM_SPAN_TILES];
         LTLM_UNROLL(4)
         for (int t = 0; t < LTLM_SPAN_TILES; t++) {
-            k[t] = _mm512_load_si512(keys + 16 * t);
+            k[t] = loaded ? _mm512_load_si512(s->tile + d * LTLM_SPAN + 16 * t) : key_pairs(s->keys[t], d);
         }
         LTLM_UNROLL(6)
         for (int i = 0; i < rows; i++) {
@@ -101,26 +106,47 @@ LTLM_INLINE void score_rows(const ltlm_attention *job, ltlm__attend_state *s, in
     }
 }
 
+LTLM_INLINE void score_rows(const ltlm_attention *job, ltlm__attend_state *s, int32_t row, int rows)
+{
+    if (ltlm__loads(job)) {
+        score_tile(job, s, row, rows, true);
+    } else {
+        score_tile(job, s, row, rows, false);
+    }
+}
+
 static void score(const ltlm_attention *job, ltlm__attend_state *s)
 {
     LTLM_FOR_ROW_TILES(score_rows, job, s)
 }
 
-/* 16 elements of a value, zeros if nobody looks at it. */
-LTLM_INLINE __m512 value16(const uint8_t *value, int32_t i, __mmask16 lanes)
+/* ---- values: [SPAN / 2][width] pairs ---- */
+
+/* 16 elements from i on of two positions, all of them or some `lanes`. */
+LTLM_INLINE __m512i value_pairs(const uint8_t *const *values, int32_t i)
 {
-    return value ? ltlm__load_some_elements(false, value, (size_t)i, lanes) : _mm512_setzero_ps();
+    return pairs(ltlm__load_elements(false, values[0], (size_t)i), ltlm__load_elements(false, values[1], (size_t)i));
 }
 
-/* tile: [SPAN / 2][width] pairs. */
+LTLM_INLINE __m512i some_value_pairs(const uint8_t *const *values, int32_t i, __mmask16 lanes)
+{
+    return pairs(ltlm__load_some_elements(false, values[0], (size_t)i, lanes),
+                 ltlm__load_some_elements(false, values[1], (size_t)i, lanes));
+}
+
 static void load_values(const ltlm_attention *job, ltlm__attend_state *s)
 {
+    if (!ltlm__loads(job)) {
+        return;
+    }
     float *to = s->tile;
-    for (int32_t p = s->begin; p < s->begin + LTLM_SPAN; p += 2, to += s->width) {
-        const uint8_t *a = ltlm__value_row(job, s, p), *b = ltlm__value_row(job, s, p + 1);
-        for (int32_t i = 0; i < s->width; i += 16) {
-            __mmask16 lanes = ltlm__lanes16(job->head_dim - i);
-            _mm512_store_si512(to + i, pairs(value16(a, i, lanes), value16(b, i, lanes)));
+    for (int32_t p = 0; p < LTLM_SPAN; p += 2, to += s->width) {
+        int32_t i = 0;
+        for (; i + 16 <= job->head_dim; i += 16) {
+            _mm512_store_si512(to + i, value_pairs(s->values + p, i));
+        }
+        if (i < job->head_dim) {
+            _mm512_store_si512(to + i, some_value_pairs(s->values + p, i, ltlm__lanes16(job->head_dim - i)));
         }
     }
 }
@@ -135,8 +161,9 @@ static void pair_weights(ltlm__attend_state *s, int32_t row)
     }
 }
 
-/* `vectors` of 16 columns from `column` on. */
-LTLM_INLINE void add_columns(ltlm__attend_state *s, int32_t row, int rows, int32_t column, int vectors)
+/* `vectors` of 16 columns from `column` on; of a single one only `lanes` may exist. */
+LTLM_INLINE void add_columns(ltlm__attend_state *s, int32_t row, int rows, int32_t column, int vectors,
+                             __mmask16 lanes, bool loaded)
 {
     __m512 sums[LTLM_ROW_TILE][4];
     const float *weights = s->scores + (size_t)row * LTLM_SPAN, *values = s->tile + column;
@@ -153,7 +180,13 @@ LTLM_INLINE void add_columns(ltlm__attend_state *s, int32_t row, int rows, int32
         __m512i value[4];
         LTLM_UNROLL(4)
         for (int v = 0; v < vectors; v++) {
-            value[v] = _mm512_load_si512(values + 16 * v);
+            if (loaded) {
+                value[v] = _mm512_load_si512(values + 16 * v);
+            } else if (vectors > 1) {
+                value[v] = value_pairs(s->values + 2 * p, column + 16 * v);
+            } else {
+                value[v] = some_value_pairs(s->values + 2 * p, column, lanes);
+            }
         }
         LTLM_UNROLL(6)
         for (int i = 0; i < rows; i++) {
@@ -175,13 +208,16 @@ LTLM_INLINE void add_columns(ltlm__attend_state *s, int32_t row, int rows, int32
 
 LTLM_INLINE void add_rows(const ltlm_attention *job, ltlm__attend_state *s, int32_t row, int rows)
 {
-    (void)job;
     int32_t column = 0;
-    for (; column + 64 <= s->width; column += 64) {
-        add_columns(s, row, rows, column, 4);
+    for (; column + 64 <= job->head_dim; column += 64) {
+        if (ltlm__loads(job)) {
+            add_columns(s, row, rows, column, 4, 0xffff, true);
+        } else {
+            add_columns(s, row, rows, column, 4, 0xffff, false);
+        }
     }
-    for (; column < s->width; column += 16) {
-        add_columns(s, row, rows, column, 1);
+    for (; column < job->head_dim; column += 16) {
+        add_columns(s, row, rows, column, 1, ltlm__lanes16(job->head_dim - column), ltlm__loads(job));
     }
 }
 

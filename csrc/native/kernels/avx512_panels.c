@@ -27,20 +27,22 @@ static ltlm_quantised quantisation_of(const float *x, int32_t n, float *scale)
     return ltlm__quantisation(_mm512_reduce_min_ps(least), _mm512_reduce_max_ps(greatest), scale);
 }
 
-/* 64 of q + 128 from column i on; beyond the last column 0. */
+/* 16 of q + 128 from column i on; beyond the last column 0. */
+LTLM_INLINE __m128i quantise16(const float *x, int32_t i, int32_t n, __m512 scale, __m512i zero_point)
+{
+    __mmask16 lanes = i < n ? ltlm__lanes16(n - i) : 0;
+    __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, x + i), scale);
+    v = _mm512_min_ps(_mm512_max_ps(v, _mm512_set1_ps(-512.0f)), _mm512_set1_ps(512.0f)); /* NaN too */
+    __m128i q = _mm512_cvtsepi32_epi8(_mm512_add_epi32(_mm512_cvtps_epi32(v), zero_point));
+    return _mm_maskz_mov_epi8(lanes, _mm_xor_si128(q, _mm_set1_epi8((char)0x80)));
+}
+
 LTLM_INLINE __m512i quantise64(const float *x, int32_t i, int32_t n, __m512 scale, __m512i zero_point)
 {
-    _Alignas(64) uint8_t out[64];
-    LTLM_UNROLL(4)
-    for (int32_t j = 0; j < 64; j += 16) {
-        __mmask16 lanes = i + j < n ? ltlm__lanes16(n - i - j) : 0;
-        __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, x + i + j), scale);
-        v = _mm512_min_ps(_mm512_max_ps(v, _mm512_set1_ps(-512.0f)), _mm512_set1_ps(512.0f)); /* NaN too */
-        __m128i q = _mm512_cvtsepi32_epi8(_mm512_add_epi32(_mm512_cvtps_epi32(v), zero_point));
-        q = _mm_maskz_mov_epi8(lanes, _mm_xor_si128(q, _mm_set1_epi8((char)0x80)));
-        _mm_store_si128((__m128i *)(out + j), q);
-    }
-    return _mm512_load_si512(out);
+    __m512i v = _mm512_castsi128_si512(quantise16(x, i, n, scale, zero_point));
+    v = _mm512_inserti32x4(v, quantise16(x, i + 16, n, scale, zero_point), 1);
+    v = _mm512_inserti32x4(v, quantise16(x, i + 32, n, scale, zero_point), 2);
+    return _mm512_inserti32x4(v, quantise16(x, i + 48, n, scale, zero_point), 3);
 }
 
 /* The even bytes of a and b, and the odd ones. */
@@ -78,6 +80,7 @@ LTLM_INLINE void place(int32_t format, const ltlm_activations *a, int32_t row, s
     uint8_t *to = group + (size_t)(row % LTLM_PACK_ROWS) * 4;
     _Alignas(64) uint32_t fours[16];
     _mm512_store_si512(fours, bytes);
+    LTLM_UNROLL(16)
     for (size_t i = 0; i < 16; i++) {
         memcpy(to + ltlm__packed_place(format, a->columns, at / 4 + i) * LTLM_PACK_ROWS * 4, &fours[i], 4);
     }
