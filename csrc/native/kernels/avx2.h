@@ -1,7 +1,7 @@
 /* avx2.h - what the tables for 256-bit vectors share: "avx2" and "avxvnni".
  *
- * Sources that include this are compiled with the flags of all others and switch the instructions on for themselves, so
- * inline functions here can be called from nowhere else. Threads: as in kernels.h.
+ * Sources that include this are compiled with the flags of all others and switch the instructions on for
+ * themselves, so inline functions here can be called from nowhere else. Threads: as in kernels.h.
  */
 #ifndef LTLM_KERNELS_AVX2_H
 #define LTLM_KERNELS_AVX2_H
@@ -56,7 +56,8 @@ void ltlm__avx2_embed(const ltlm_weights *table, int32_t row, float factor, floa
 
 /* ---- avx2_sums.c ---- */
 
-void ltlm__avx2_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums, int32_t *block_sums);
+void ltlm__avx2_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums,
+                            int32_t *block_sums);
 
 /* ---- avx2_attend.c ---- */
 
@@ -126,7 +127,7 @@ LTLM_INLINE __m256 ltlm__load_half(const void *p)
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
 }
 
-/* exp within 2 ulp, with denormals, 0 and infinity where they belong; NaN stays. Coefficients: Cephes' expf. */
+/* exp within 2 ulp, with denormals, 0 and infinity where they belong; NaN stays. Coefficients: Cephes. */
 LTLM_INLINE __m256 ltlm__exp8(__m256 x)
 {
     x = _mm256_max_ps(_mm256_set1_ps(-104.0f), _mm256_min_ps(_mm256_set1_ps(89.0f), x));
@@ -156,7 +157,8 @@ LTLM_INLINE __m256 ltlm__sigmoid8(__m256 x)
 /* The rational approximation that Eigen made popular; within 4 ulp. */
 LTLM_INLINE __m256 ltlm__tanh8(__m256 x)
 {
-    x = _mm256_max_ps(_mm256_set1_ps(-7.90531110763549805f), _mm256_min_ps(_mm256_set1_ps(7.90531110763549805f), x));
+    x = _mm256_max_ps(_mm256_set1_ps(-7.90531110763549805f),
+                      _mm256_min_ps(_mm256_set1_ps(7.90531110763549805f), x));
     __m256 s = _mm256_mul_ps(x, x);
     __m256 p = _mm256_set1_ps(-2.76076847742355e-16f);
     p = _mm256_fmadd_ps(p, s, _mm256_set1_ps(2.00018790482477e-13f));

@@ -1,10 +1,10 @@
-/* avx2_activations.h - activations quantised row by row and laid out for avx2_multiply.h. Included by one source for each
- * table, which has switched the instructions on and defined INT8_BYTES, the size of an activation that meets INT8, and how many
- * rows are few.
+/* avx2_activations.h - activations quantised row by row and laid out for avx2_multiply.h. Included by one
+ * source for each table, which has switched the instructions on and defined INT8_BYTES, the size of an
+ * activation that meets INT8, and how many rows are few.
  *
- * Few rows meet weights as they lie in the file, so a row is contiguous; for INT4 and INT4_BLOCK with the even
- * columns of each 64 before the odd ones, as the nibbles come apart. More rows, and INT2, meet a packed panel of weights:
- * there TILE_ROWS rows are interleaved, 4 bytes of each in turn.
+ * Few rows meet weights as they lie in the file, so a row is contiguous; for INT4 and INT4_BLOCK with the
+ * even columns of each 64 before the odd ones, as the nibbles come apart. More rows, and INT2, meet a packed
+ * panel of weights: there TILE_ROWS rows are interleaved, 4 bytes of each in turn.
  */
 #include "avx2.h"
 
@@ -37,17 +37,19 @@ LTLM_INLINE size_t element(int32_t format)
     return format == LTLM_INT8 ? INT8_BYTES : 1;
 }
 
-/* Where the pairs of INT4_BLOCK begin: for each row and block the int16s zero point, sum of (q - zero point). */
+/* Where the pairs of INT4_BLOCK begin: for each row and block two int16s, zero point and sum of (q - it). */
 LTLM_INLINE size_t pairs_at(int32_t format, int32_t rows, int32_t columns)
 {
-    size_t held = is_few(format, rows) ? (size_t)rows : ((size_t)rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
+    size_t held =
+        is_few(format, rows) ? (size_t)rows : ((size_t)rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
     return held * padded(format, columns) * element(format);
 }
 
 LTLM_INLINE const int32_t *pairs_of(const ltlm_activations *a, int32_t row)
 {
     size_t blocks = padded(LTLM_INT4_BLOCK, a->columns) / CHUNK;
-    return (const int32_t *)(const void *)(a->bytes + pairs_at(LTLM_INT4_BLOCK, a->rows, a->columns)) + row * blocks;
+    return (const int32_t *)(const void *)(a->bytes + pairs_at(LTLM_INT4_BLOCK, a->rows, a->columns)) +
+           row * blocks;
 }
 
 static size_t activation_bytes(int32_t format, int32_t rows, int32_t columns)
@@ -112,12 +114,14 @@ LTLM_INLINE int32_t sum8i(__m256i v)
 /* The even bytes, then the odd ones. */
 LTLM_INLINE __m256i part(__m256i v)
 {
-    __m256i order = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15));
+    __m256i order =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15));
     return _mm256_permute4x64_epi64(_mm256_shuffle_epi8(v, order), 0xd8);
 }
 
 /* `first` and `second`, 64 columns from `k` on, go where multiply expects them. */
-LTLM_INLINE void place(int32_t format, const ltlm_activations *a, int32_t row, size_t k, __m256i first, __m256i second)
+LTLM_INLINE void place(int32_t format, const ltlm_activations *a, int32_t row, size_t k, __m256i first,
+                       __m256i second)
 {
     size_t width = padded(format, a->columns) * element(format);
     __m256i words[4] = {first, second};
@@ -141,7 +145,8 @@ LTLM_INLINE void place(int32_t format, const ltlm_activations *a, int32_t row, s
         }
         return;
     }
-    int32_t *to = (int32_t *)(void *)(a->bytes + (size_t)(row / TILE_ROWS) * TILE_ROWS * width) + row % TILE_ROWS;
+    int32_t *to =
+        (int32_t *)(void *)(a->bytes + (size_t)(row / TILE_ROWS) * TILE_ROWS * width) + row % TILE_ROWS;
     to += k * element(format) / 4 * TILE_ROWS;
     for (int i = 0; i < count; i++) {
         int32_t quads[8];

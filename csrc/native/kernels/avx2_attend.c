@@ -1,8 +1,9 @@
 /* avx2_attend.c - keys and values into pages, and attention over them.
  *
- * Scores of all positions first, then softmax, then the sum of values: page by page, so that a page stays in the cache
- * while all rows and parts of a head meet it. Lanes and pages are counted from position 0, so that a row's sums do not
- * depend on where the other rows begin and end: to a row, positions that only others look at are zeros.
+ * Scores of all positions first, then softmax, then the sum of values: page by page, so that a page stays in
+ * the cache while all rows and parts of a head meet it. Lanes and pages are counted from position 0, so that
+ * a row's sums do not depend on where the other rows begin and end: to a row, positions that only others look
+ * at are zeros.
  */
 #include "avx2.h"
 
@@ -157,7 +158,8 @@ static void score_all(const parts *t)
             keys = (const uint8_t *)t->wide;
         }
         for (int32_t row = 0; row < job->rows; row += ROWS) {
-            score_wide(t, row, job->rows - row < ROWS ? job->rows - row : ROWS, keys, out + (size_t)row * t->span);
+            score_wide(t, row, job->rows - row < ROWS ? job->rows - row : ROWS, keys,
+                       out + (size_t)row * t->span);
         }
     }
 }
@@ -201,10 +203,10 @@ static void weigh(const parts *t, int32_t row)
 
 /* ---- values ---- */
 
-/* out += the values of `count` positions, each times its score: `rows` rows and 8 * `vectors` of a head's floats, both
- * constants where this is inlined. */
-LTLM_INLINE void mix(const parts *t, int32_t row, int rows, int vectors, bool wide, const uint8_t *values, int32_t d,
-                     const float *scores, int32_t count)
+/* out += the values of `count` positions, each times its score: `rows` rows and 8 * `vectors` of a head's
+ * floats, both constants where this is inlined. */
+LTLM_INLINE void mix(const parts *t, int32_t row, int rows, int vectors, bool wide, const uint8_t *values,
+                     int32_t d, const float *scores, int32_t count)
 {
     const ltlm_attention *job = t->job;
     __m256 a[ROWS][4];
@@ -250,7 +252,8 @@ LTLM_INLINE void mix(const parts *t, int32_t row, int rows, int vectors, bool wi
 }
 
 /* One or two rows, as in decoding: values are widened as they are read. */
-LTLM_INLINE void mix_few(const parts *t, int rows, bool wide, const uint8_t *values, const float *scores, int32_t count)
+LTLM_INLINE void mix_few(const parts *t, int rows, bool wide, const uint8_t *values, const float *scores,
+                         int32_t count)
 {
     int32_t d = 0, n = t->job->head_dim;
     for (; d + 32 <= n; d += 32) {

@@ -1,4 +1,5 @@
-/* avx2_few.h - a few rows of activations times weights as they lie in the file. Weights of INT4 and INT4_BLOCK are made unsigned (0..15) by flipping their top bits. */
+/* avx2_few.h - a few rows of activations times weights as they lie in the file. Weights of INT4 and
+ * INT4_BLOCK are made unsigned (0..15) by flipping their top bits. */
 #include "avx2_activations.h"
 
 /* 64 columns: low and high nibbles of 32 bytes. */
@@ -33,7 +34,8 @@ LTLM_INLINE void nibble_dot(__m256i even, __m256i odd, const uint8_t *x, __m256i
     sum[1] = _mm256_dpbusd_avx_epi32(sum[1], odd, load256(x + 32));
 }
 
-/* The products of two blocks, each in its half, minus `zero` times the sum of the weights, which is in `weights`. */
+/* The products of two blocks, each in its half, minus `zero` times the sum of the weights, which is in
+ * `weights`. */
 LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x, __m256i weights, __m256i zero)
 {
     __m256i sum = _mm256_dpwssd_avx_epi32(_mm256_setzero_si256(), weights,
@@ -81,8 +83,8 @@ LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x, __m25
 #endif
 
 /* sum += 64 columns of a row of weights times `rows` rows of activations. */
-LTLM_INLINE void add_step(int32_t format, int rows, __m256i first, __m256i second, const uint8_t *x, size_t width,
-                          __m256i sum[AT_ONCE][2])
+LTLM_INLINE void add_step(int32_t format, int rows, __m256i first, __m256i second, const uint8_t *x,
+                          size_t width, __m256i sum[AT_ONCE][2])
 {
     if (format == LTLM_INT4) {
         nibbles(first, &first, &second);
@@ -98,8 +100,8 @@ LTLM_INLINE void add_step(int32_t format, int rows, __m256i first, __m256i secon
 }
 
 /* A row of weights times `rows` rows of activations: format and rows are constants where this is inlined. */
-LTLM_INLINE void row_dots(int32_t format, int rows, const uint8_t *p, size_t size, const uint8_t *x, size_t width,
-                          __m256i out[AT_ONCE])
+LTLM_INLINE void row_dots(int32_t format, int rows, const uint8_t *p, size_t size, const uint8_t *x,
+                          size_t width, __m256i out[AT_ONCE])
 {
     __m256i sum[AT_ONCE][2];
     LTLM_UNROLL
@@ -124,9 +126,10 @@ LTLM_INLINE void row_dots(int32_t format, int rows, const uint8_t *p, size_t siz
     }
 }
 
-/* Activation rows m..m + rows - 1 times weight rows n..n + 3, one of these after the other: memory is read in order. */
-LTLM_INLINE void multiply_rows(int32_t format, int rows, const ltlm_weights *w, const ltlm_activations *a, int32_t m,
-                               int32_t n, int32_t to, const float *bias, float *out, size_t stride)
+/* Activation rows m..m + rows - 1 times weight rows n..n + 3, one of these after the other: memory is read in
+ * order. */
+LTLM_INLINE void multiply_rows(int32_t format, int rows, const ltlm_weights *w, const ltlm_activations *a,
+                               int32_t m, int32_t n, int32_t to, const float *bias, float *out, size_t stride)
 {
     size_t size = ltlm__row_bytes(format, w->columns), width = padded(format, w->columns) * element(format);
     int32_t offset = format == LTLM_INT8 ? INT8_OFFSET : 8;
@@ -154,8 +157,8 @@ LTLM_INLINE void multiply_rows(int32_t format, int rows, const ltlm_weights *w, 
 }
 
 /* INT8 and INT4. */
-LTLM_INLINE void multiply_few(int32_t format, const ltlm_weights *w, const ltlm_activations *a, int32_t from, int32_t to,
-                              const float *bias, float *out, size_t stride)
+LTLM_INLINE void multiply_few(int32_t format, const ltlm_weights *w, const ltlm_activations *a, int32_t from,
+                              int32_t to, const float *bias, float *out, size_t stride)
 {
     for (int32_t n = from; n < to; n += 4) {
         for (int32_t m = 0; m < a->rows; m += AT_ONCE) {
@@ -169,9 +172,9 @@ LTLM_INLINE void multiply_few(int32_t format, const ltlm_weights *w, const ltlm_
     }
 }
 
-/* INT4_BLOCK, activation rows m..m + rows - 1 times weight row n: 8 blocks at a time, block b in lane b % 8. */
-LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_activations *a, int32_t m, int32_t n,
-                                 const float *bias, float *out, size_t stride)
+/* INT4_BLOCK, activation rows m..m + rows - 1 times weight row n: 8 blocks at a time, b in lane b % 8. */
+LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_activations *a, int32_t m,
+                                 int32_t n, const float *bias, float *out, size_t stride)
 {
     size_t blocks = (size_t)w->columns / CHUNK, width = padded(LTLM_INT4_BLOCK, w->columns);
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7), one = _mm256_set1_epi8(1);
@@ -224,8 +227,8 @@ LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_act
     }
 }
 
-LTLM_INLINE void multiply_few_blocks(const ltlm_weights *w, const ltlm_activations *a, int32_t from, int32_t to,
-                                     const float *bias, float *out, size_t stride)
+LTLM_INLINE void multiply_few_blocks(const ltlm_weights *w, const ltlm_activations *a, int32_t from,
+                                     int32_t to, const float *bias, float *out, size_t stride)
 {
     for (int32_t n = from; n < to; n++) {
         for (int32_t m = 0; m < a->rows; m += AT_ONCE) {

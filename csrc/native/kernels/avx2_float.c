@@ -1,7 +1,7 @@
 /* avx2_float.c - products with float32 activations, and embeddings.
  *
- * A dot product is four accumulators of 8 lanes: element k goes to lane k % 32, in order. So a row's result is the same
- * whatever it is computed with.
+ * A dot product is four accumulators of 8 lanes: element k goes to lane k % 32, in order. So a row's result
+ * is the same whatever it is computed with.
  */
 #include "avx2.h"
 
@@ -86,8 +86,10 @@ LTLM_INLINE __m256 weights8(bool bytes, const uint8_t *p, size_t k, int32_t n)
     return widen8(_mm_loadl_epi64((const __m128i *)last));
 }
 
-/* Products of `rows` <= 3 rows of activations with one of weights; rows and bytes are constants where this is inlined. */
-LTLM_INLINE void dots(const float *x, size_t stride, int rows, bool bytes, const uint8_t *w, int32_t columns, float *out)
+/* Products of `rows` <= 3 rows of activations with one of weights; rows and bytes are constants where this is
+ * inlined. */
+LTLM_INLINE void dots(const float *x, size_t stride, int rows, bool bytes, const uint8_t *w, int32_t columns,
+                      float *out)
 {
     __m256 a[3][4];
     LTLM_UNROLL
@@ -124,8 +126,8 @@ LTLM_INLINE void dots(const float *x, size_t stride, int rows, bool bytes, const
     }
 }
 
-LTLM_INLINE void dots_of(const float *x, size_t stride, int32_t rows, bool bytes, const uint8_t *w, int32_t columns,
-                         float *out)
+LTLM_INLINE void dots_of(const float *x, size_t stride, int32_t rows, bool bytes, const uint8_t *w,
+                         int32_t columns, float *out)
 {
     switch (rows) {
     case 1: dots(x, stride, 1, bytes, w, columns, out); return;

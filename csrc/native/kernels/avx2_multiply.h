@@ -1,10 +1,11 @@
-/* avx2_multiply.h - the integer products of a table for 256-bit vectors. Included by one source for each table, with the
- * instructions switched on; LTLM_VNNI defined: there is vpdpbusd.
+/* avx2_multiply.h - the integer products of a table for 256-bit vectors. Included by one source for each
+ * table, with the instructions switched on; LTLM_VNNI defined: there is vpdpbusd.
  *
- * More than a few rows: TILE_COLUMNS rows of weights are packed, 4 bytes of each in turn, into scratch that stays in the
- * cache while all activations pass by. vpdpbusd multiplies unsigned bytes with signed ones: weights are made unsigned by
- * flipping their top bits, which is corrected by the sum of the activations. Without it INT8 is multiplied as int16, and
- * smaller weights by vpmaddubsw, whose 16 bits hold a CHUNK of them: 16 products of at most 15 * 128.
+ * More than a few rows: TILE_COLUMNS rows of weights are packed, 4 bytes of each in turn, into scratch that
+ * stays in the cache while all activations pass by. vpdpbusd multiplies unsigned bytes with signed ones:
+ * weights are made unsigned by flipping their top bits, which is corrected by the sum of the activations.
+ * Without it INT8 is multiplied as int16, and smaller weights by vpmaddubsw, whose 16 bits hold a CHUNK of
+ * them: 16 products of at most 15 * 128.
  */
 #ifdef LTLM_VNNI
 enum { INT8_BYTES = 1, FEW_INT8 = 16, FEW_INT4 = 16, FEW_BLOCK = 8 };
@@ -53,8 +54,10 @@ LTLM_INLINE __m256i spread_bits(int32_t format, const uint8_t *p)
     return _mm256_setr_m128i(_mm_unpacklo_epi8(even, odd), _mm_unpackhi_epi8(even, odd));
 }
 
-/* Columns k..k + 31 of 8 rows of weights -> panel; lanes are rows. Returns the sums of INT4_BLOCK's unsigned weights. */
-LTLM_INLINE __m256i pack_chunk(int32_t format, const uint8_t *const rows[8], size_t at, size_t left, uint8_t *panel)
+/* Columns k..k + 31 of 8 rows of weights -> panel; lanes are rows. Returns the sums of INT4_BLOCK's unsigned
+ * weights. */
+LTLM_INLINE __m256i pack_chunk(int32_t format, const uint8_t *const rows[8], size_t at, size_t left,
+                               uint8_t *panel)
 {
     __m256i r[8], sum = _mm256_setzero_si256();
     uint8_t last[8][CHUNK];
@@ -77,7 +80,8 @@ LTLM_INLINE __m256i pack_chunk(int32_t format, const uint8_t *const rows[8], siz
             } else if (INT8_BYTES == 2) {
                 r[i] = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(p[i] + part * 16)));
             } else {
-                r[i] = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)p[i]), _mm256_set1_epi8((char)0x80));
+                r[i] =
+                    _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)p[i]), _mm256_set1_epi8((char)0x80));
             }
         }
         transpose(r);
@@ -112,10 +116,13 @@ static size_t multiply_scratch(int32_t format, int32_t columns)
     return bytes + (format == LTLM_INT4_BLOCK ? width / CHUNK * TILE_COLUMNS * 8 : 0);
 }
 
-/* Weight rows n..n + TILE_COLUMNS - 1; those from `to` on repeat the last one, and nobody reads their products. */
+/* Weight rows n..n + TILE_COLUMNS - 1; those from `to` on repeat the last one, and nobody reads their
+ * products. */
 LTLM_INLINE void pack(int32_t format, const ltlm_weights *w, int32_t n, int32_t to, const panel *out)
 {
-    size_t size = ltlm__row_bytes(format, w->columns), step = format == LTLM_INT8 ? 32 : format == LTLM_INT2 ? 8 : 16;
+    size_t size = ltlm__row_bytes(format, w->columns), step = format == LTLM_INT8   ? 32
+                                                              : format == LTLM_INT2 ? 8
+                                                                                    : 16;
     size_t blocks = size / 16;
     for (int half = 0; half < 2; half++) {
         const uint8_t *rows[8];
@@ -152,8 +159,8 @@ LTLM_INLINE __m256i repeat4(const uint8_t *p)
     return _mm256_castps_si256(_mm256_broadcast_ss((const float *)(const void *)p));
 }
 
-/* *sum += v, in place and in this order: compilers that are left free do all products of a tile first, and run out of
- * registers. */
+/* *sum += v, in place and in this order: compilers that are left free do all products of a tile first, and
+ * run out of registers. */
 LTLM_INLINE void add32(__m256i *sum, __m256i v)
 {
 #if defined(__GNUC__)
@@ -254,10 +261,12 @@ LTLM_INLINE void finish(__m256 y, const float *bias, float *out, __m256i lanes)
 }
 
 /* Formats with one scale for each row of weights; format is a constant where this is inlined. */
-LTLM_INLINE void multiply_panel(int32_t format, const ltlm_weights *w, const ltlm_activations *a, const panel *t,
-                                int32_t n, int32_t to, const float *bias, float *out, size_t stride)
+LTLM_INLINE void multiply_panel(int32_t format, const ltlm_weights *w, const ltlm_activations *a,
+                                const panel *t, int32_t n, int32_t to, const float *bias, float *out,
+                                size_t stride)
 {
-    size_t chunks = ((size_t)w->columns + CHUNK - 1) / CHUNK, width = padded(format, w->columns) * element(format);
+    size_t chunks = ((size_t)w->columns + CHUNK - 1) / CHUNK,
+           width = padded(format, w->columns) * element(format);
     int32_t offset = format == LTLM_INT8 ? INT8_OFFSET : format == LTLM_INT4 ? 8 : 2;
     const float *scales = w->scales;
     for (int32_t row = 0; row < a->rows; row += TILE_ROWS) {
@@ -276,7 +285,8 @@ LTLM_INLINE void multiply_panel(int32_t format, const ltlm_weights *w, const ltl
         LTLM_UNROLL
         for (int h = 0; h < 2; h++) {
             int32_t column = n + h * 8;
-            __m256i lanes = ltlm__lanes(to - column), weights = _mm256_maskload_epi32(w->sums + column, lanes);
+            __m256i lanes = ltlm__lanes(to - column),
+                    weights = _mm256_maskload_epi32(w->sums + column, lanes);
             __m256 scale = _mm256_maskload_ps(scales + column, lanes);
             LTLM_UNROLL
             for (int i = 0; i < TILE_ROWS; i++) {
@@ -294,8 +304,8 @@ LTLM_INLINE void multiply_panel(int32_t format, const ltlm_weights *w, const ltl
 }
 
 /* INT4_BLOCK. Floats are added in the order of multiply_few_blocks: block b to the sum b % 8. */
-LTLM_INLINE void multiply_block_panel(const ltlm_weights *w, const ltlm_activations *a, const panel *t, int32_t n,
-                                      int32_t to, const float *bias, float *out, size_t stride)
+LTLM_INLINE void multiply_block_panel(const ltlm_weights *w, const ltlm_activations *a, const panel *t,
+                                      int32_t n, int32_t to, const float *bias, float *out, size_t stride)
 {
     size_t blocks = (size_t)w->columns / CHUNK, width = padded(LTLM_INT4_BLOCK, w->columns);
     for (int32_t row = 0; row < a->rows; row += TILE_ROWS) {
@@ -340,8 +350,8 @@ LTLM_INLINE void multiply_block_panel(const ltlm_weights *w, const ltlm_activati
     }
 }
 
-LTLM_INLINE void multiply_many(int32_t format, const ltlm_weights *w, const ltlm_activations *a, int32_t from, int32_t to,
-                               const float *bias, float *out, size_t stride, void *scratch)
+LTLM_INLINE void multiply_many(int32_t format, const ltlm_weights *w, const ltlm_activations *a, int32_t from,
+                               int32_t to, const float *bias, float *out, size_t stride, void *scratch)
 {
     size_t width = padded(format, w->columns);
     panel t = {.bytes = scratch};
@@ -357,8 +367,8 @@ LTLM_INLINE void multiply_many(int32_t format, const ltlm_weights *w, const ltlm
     }
 }
 
-static void multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t from, int32_t to, const float *bias,
-                     float *out, size_t stride, void *scratch)
+static void multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t from, int32_t to,
+                     const float *bias, float *out, size_t stride, void *scratch)
 {
     bool few = is_few(w->format, a->rows);
     if (w->float_activations || w->format == LTLM_FLOAT32) {
@@ -380,13 +390,25 @@ static void multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t f
     }
 }
 
-#define AVX2_TABLE(its_name)                                                                                      \
-    {                                                                                                             \
-        .name = its_name, .row_step = TILE_COLUMNS, .activation_bytes = activation_bytes, .prepare = prepare,     \
-        .multiply_scratch = multiply_scratch, .multiply = multiply, .sum_weights = ltlm__avx2_sum_weights,        \
-        .embed = ltlm__avx2_embed, .store_key = ltlm__avx2_store_key, .store_value = ltlm__avx2_store_value,      \
-        .attend_scratch = ltlm__avx2_attend_scratch, .attend = ltlm__avx2_attend,                                 \
-        .rms_norm = ltlm__avx2_rms_norm, .rope = ltlm__avx2_rope, .gate = ltlm__avx2_gate,                        \
-        .unary = ltlm__avx2_unary, .add = ltlm__avx2_add, .mul = ltlm__avx2_mul, .softmax = ltlm__avx2_softmax,   \
-        .argmax = ltlm__avx2_argmax, .log_sum_exp = ltlm__avx2_log_sum_exp                                        \
-    }
+#define AVX2_TABLE(its_name) \
+    {.name = its_name, \
+     .row_step = TILE_COLUMNS, \
+     .activation_bytes = activation_bytes, \
+     .prepare = prepare, \
+     .multiply_scratch = multiply_scratch, \
+     .multiply = multiply, \
+     .sum_weights = ltlm__avx2_sum_weights, \
+     .embed = ltlm__avx2_embed, \
+     .store_key = ltlm__avx2_store_key, \
+     .store_value = ltlm__avx2_store_value, \
+     .attend_scratch = ltlm__avx2_attend_scratch, \
+     .attend = ltlm__avx2_attend, \
+     .rms_norm = ltlm__avx2_rms_norm, \
+     .rope = ltlm__avx2_rope, \
+     .gate = ltlm__avx2_gate, \
+     .unary = ltlm__avx2_unary, \
+     .add = ltlm__avx2_add, \
+     .mul = ltlm__avx2_mul, \
+     .softmax = ltlm__avx2_softmax, \
+     .argmax = ltlm__avx2_argmax, \
+     .log_sum_exp = ltlm__avx2_log_sum_exp}

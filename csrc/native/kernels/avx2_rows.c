@@ -1,4 +1,4 @@
-/* avx2_rows.c - row arithmetic in vectors of 8. A tail is computed as a vector with lanes that nobody reads. */
+/* avx2_rows.c - row arithmetic in vectors of 8. A tail is a vector with lanes that nobody reads. */
 #include "avx2.h"
 #include "portable.h"
 
@@ -71,7 +71,8 @@ LTLM_INLINE __m256 gelu8(__m256 x)
 LTLM_INLINE __m256 gelu_tanh8(__m256 x)
 {
     const float twice = 1.59576912160573071f; /* the root of 2 / pi; (1 + tanh(x)) / 2 is sigmoid(2 x) */
-    __m256 inner = _mm256_fmadd_ps(_mm256_mul_ps(x, x), _mm256_set1_ps(0.044715f * twice), _mm256_set1_ps(twice));
+    __m256 inner =
+        _mm256_fmadd_ps(_mm256_mul_ps(x, x), _mm256_set1_ps(0.044715f * twice), _mm256_set1_ps(twice));
     return _mm256_mul_ps(x, ltlm__sigmoid8(_mm256_mul_ps(x, inner)));
 }
 

@@ -17,7 +17,8 @@ LTLM_INLINE __m256i flipped_sums(int32_t format, __m256i v)
         __m256i even = _mm256_and_si256(t, low), odd = _mm256_and_si256(_mm256_srli_epi16(t, 2), low);
         pairs = _mm256_add_epi8(even, odd);
         low = _mm256_set1_epi8(0x0f);
-        bytes = _mm256_add_epi8(_mm256_and_si256(pairs, low), _mm256_and_si256(_mm256_srli_epi16(pairs, 4), low));
+        bytes =
+            _mm256_add_epi8(_mm256_and_si256(pairs, low), _mm256_and_si256(_mm256_srli_epi16(pairs, 4), low));
     } else {
         __m256i low = _mm256_set1_epi8(0x0f), t = _mm256_xor_si256(v, _mm256_set1_epi8((char)0x88));
         bytes = _mm256_add_epi8(_mm256_and_si256(t, low), _mm256_and_si256(_mm256_srli_epi16(t, 4), low));
@@ -40,7 +41,8 @@ static void sum_blocks(const ltlm_weights *w, int32_t from, int32_t to, int32_t 
     }
 }
 
-void ltlm__avx2_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums, int32_t *block_sums)
+void ltlm__avx2_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums,
+                            int32_t *block_sums)
 {
     if (w->format == LTLM_FLOAT32) {
         return;

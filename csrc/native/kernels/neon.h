@@ -1,7 +1,7 @@
 /* neon.h - what the tables for ARM share: "neon" and "neon-i8mm".
  *
- * Sources are compiled with the flags of all others; those that need more than ARMv8.0 switch it on for themselves.
- * Threads: as in kernels.h.
+ * Sources are compiled with the flags of all others; those that need more than ARMv8.0 switch it on for
+ * themselves. Threads: as in kernels.h.
  */
 #ifndef LTLM_KERNELS_NEON_H
 #define LTLM_KERNELS_NEON_H
@@ -101,7 +101,7 @@ LTLM_INLINE void ltlm__store_some(float *out, int32_t n, float32x4_t v)
     memcpy(out, some, (size_t)n * sizeof *out);
 }
 
-/* exp within 2 ulp, with denormals, 0 and infinity where they belong; NaN stays. Coefficients: Cephes' expf. */
+/* exp within 2 ulp, with denormals, 0 and infinity where they belong; NaN stays. Coefficients: Cephes. */
 LTLM_INLINE float32x4_t ltlm__exp4(float32x4_t x)
 {
     x = vmaxq_f32(vdupq_n_f32(-104.0f), vminq_f32(vdupq_n_f32(89.0f), x));

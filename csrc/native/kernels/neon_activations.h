@@ -1,9 +1,9 @@
-/* neon_activations.h - activations quantised row by row and laid out for neon_multiply.h. Included by one source for each
- * table, which has switched the instructions on.
+/* neon_activations.h - activations quantised row by row and laid out for neon_multiply.h. Included by one
+ * source for each table, which has switched the instructions on.
  *
- * A few rows meet weights as they lie in the file: of each 32 columns, for INT4 and INT4_BLOCK, the even ones come before
- * the odd ones, as the nibbles come apart. More rows, and INT2, meet a packed panel of weights: for vmmlaq two rows are
- * interleaved, 8 bytes of each in turn.
+ * A few rows meet weights as they lie in the file: of each 32 columns, for INT4 and INT4_BLOCK, the even ones
+ * come before the odd ones, as the nibbles come apart. More rows, and INT2, meet a packed panel of weights:
+ * for vmmlaq two rows are interleaved, 8 bytes of each in turn.
  */
 #include "neon.h"
 
@@ -36,7 +36,8 @@ static size_t activation_bytes(int32_t format, int32_t rows, int32_t columns)
     if (format == LTLM_FLOAT32) {
         return 0;
     }
-    size_t held = is_few(format, rows) ? (size_t)rows : ((size_t)rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
+    size_t held =
+        is_few(format, rows) ? (size_t)rows : ((size_t)rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
     return held * padded(columns);
 }
 
@@ -67,13 +68,16 @@ LTLM_INLINE int32x4_t quantise4(const float *x, float scale, int32x4_t zero)
 /* 16 of x as bytes. */
 LTLM_INLINE int8x16_t quantise16(const float *x, float scale, int32x4_t zero)
 {
-    int16x8_t low = vcombine_s16(vmovn_s32(quantise4(x, scale, zero)), vmovn_s32(quantise4(x + 4, scale, zero)));
-    int16x8_t high = vcombine_s16(vmovn_s32(quantise4(x + 8, scale, zero)), vmovn_s32(quantise4(x + 12, scale, zero)));
+    int16x8_t low =
+        vcombine_s16(vmovn_s32(quantise4(x, scale, zero)), vmovn_s32(quantise4(x + 4, scale, zero)));
+    int16x8_t high =
+        vcombine_s16(vmovn_s32(quantise4(x + 8, scale, zero)), vmovn_s32(quantise4(x + 12, scale, zero)));
     return vcombine_s8(vmovn_s16(low), vmovn_s16(high));
 }
 
 /* 32 columns from `k` on go where multiply expects them. */
-LTLM_INLINE void place(int32_t format, const ltlm_activations *a, int32_t row, size_t k, int8x16_t first, int8x16_t second)
+LTLM_INLINE void place(int32_t format, const ltlm_activations *a, int32_t row, size_t k, int8x16_t first,
+                       int8x16_t second)
 {
     size_t width = padded(a->columns);
     int8_t *to = (int8_t *)a->bytes;

@@ -1,8 +1,8 @@
 /* neon_attend.c - keys and values into pages, and attention over them.
  *
- * Scores of all positions first, then softmax, then the sum of values, page by page. Lanes and pages are counted from
- * position 0, so that a row's sums do not depend on where the other rows begin and end: to a row, positions that only
- * others look at are zeros.
+ * Scores of all positions first, then softmax, then the sum of values, page by page. Lanes and pages are
+ * counted from position 0, so that a row's sums do not depend on where the other rows begin and end: to a
+ * row, positions that only others look at are zeros.
  */
 #include "neon.h"
 
@@ -174,8 +174,8 @@ static void weigh(const parts *t, int32_t row)
 
 /* ---- values ---- */
 
-/* out += the values of `count` positions, each times its score: `rows` rows and 4 * `vectors` of a head's floats, both
- * constants where this is inlined. */
+/* out += the values of `count` positions, each times its score: `rows` rows and 4 * `vectors` of a head's
+ * floats, both constants where this is inlined. */
 LTLM_INLINE void mix(const parts *t, int32_t row, int rows, int vectors, const float *values, int32_t d,
                      const float *scores, int32_t count)
 {
@@ -208,7 +208,8 @@ LTLM_INLINE void mix(const parts *t, int32_t row, int rows, int vectors, const f
     }
 }
 
-LTLM_INLINE void mix_rows(const parts *t, int32_t row, int rows, const float *values, const float *scores, int32_t count)
+LTLM_INLINE void mix_rows(const parts *t, int32_t row, int rows, const float *values, const float *scores,
+                          int32_t count)
 {
     int32_t d = 0, n = t->job->head_dim;
     for (; d + 16 <= n; d += 16) {

@@ -19,9 +19,10 @@ LTLM_INLINE void nibbles(int8x16_t v, int8x16_t *even, int8x16_t *odd)
     *odd = vshrq_n_s8(v, 4);
 }
 
-/* out[m]: a row of weights times `rows` rows of activations; format and rows are constants where this is inlined. */
-LTLM_INLINE void row_dots(int32_t format, int rows, const uint8_t *p, size_t size, const int8_t *x, size_t width,
-                          int32_t out[AT_ONCE])
+/* out[m]: a row of weights times `rows` rows of activations; format and rows are constants where this is
+ * inlined. */
+LTLM_INLINE void row_dots(int32_t format, int rows, const uint8_t *p, size_t size, const int8_t *x,
+                          size_t width, int32_t out[AT_ONCE])
 {
     int32x4_t sum[AT_ONCE][2];
     LTLM_UNROLL
@@ -49,8 +50,8 @@ LTLM_INLINE void row_dots(int32_t format, int rows, const uint8_t *p, size_t siz
 }
 
 /* INT8 and INT4: activation rows m..m + rows - 1 times weight row n. */
-LTLM_INLINE void multiply_row(int32_t format, int rows, const ltlm_weights *w, const ltlm_activations *a, int32_t m,
-                              int32_t n, const float *bias, float *out, size_t stride)
+LTLM_INLINE void multiply_row(int32_t format, int rows, const ltlm_weights *w, const ltlm_activations *a,
+                              int32_t m, int32_t n, const float *bias, float *out, size_t stride)
 {
     size_t width = padded(w->columns);
     int32_t sums[AT_ONCE];
@@ -65,8 +66,8 @@ LTLM_INLINE void multiply_row(int32_t format, int rows, const ltlm_weights *w, c
 }
 
 /* INT4_BLOCK, likewise: 4 blocks at a time, block b in lane b % 4. */
-LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_activations *a, int32_t m, int32_t n,
-                                 const float *bias, float *out, size_t stride)
+LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_activations *a, int32_t m,
+                                 int32_t n, const float *bias, float *out, size_t stride)
 {
     size_t blocks = (size_t)w->columns / CHUNK, width = padded(w->columns);
     const uint8_t *p = ltlm__weight_row(w, n), *scales = (const uint8_t *)w->scales + (size_t)n * blocks * 2;
@@ -87,7 +88,8 @@ LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_act
             LTLM_UNROLL
             for (int i = 0; i < rows; i++) {
                 const int8_t *at = x + (size_t)i * width + j * CHUNK;
-                int32x4_t sum = vdotq_s32(vdotq_s32(vdupq_n_s32(0), even, vld1q_s8(at)), odd, vld1q_s8(at + 16));
+                int32x4_t sum =
+                    vdotq_s32(vdotq_s32(vdupq_n_s32(0), even, vld1q_s8(at)), odd, vld1q_s8(at + 16));
                 sums[i][j] = vmlsq_n_s32(sum, weights, a->quantised[m + i].zero_point);
             }
         }
@@ -96,7 +98,8 @@ LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_act
         float32x4_t scale = vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(halves)));
         LTLM_UNROLL
         for (int i = 0; i < rows; i++) {
-            int32x4_t sum = vpaddq_s32(vpaddq_s32(sums[i][0], sums[i][1]), vpaddq_s32(sums[i][2], sums[i][3]));
+            int32x4_t sum =
+                vpaddq_s32(vpaddq_s32(sums[i][0], sums[i][1]), vpaddq_s32(sums[i][2], sums[i][3]));
             total[i] = vfmaq_f32(total[i], vcvtq_f32_s32(sum), scale);
         }
     }
@@ -106,8 +109,8 @@ LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_act
     }
 }
 
-LTLM_INLINE void multiply_some(int32_t format, int rows, const ltlm_weights *w, const ltlm_activations *a, int32_t m,
-                               int32_t n, const float *bias, float *out, size_t stride)
+LTLM_INLINE void multiply_some(int32_t format, int rows, const ltlm_weights *w, const ltlm_activations *a,
+                               int32_t m, int32_t n, const float *bias, float *out, size_t stride)
 {
     if (format == LTLM_INT4_BLOCK) {
         multiply_blocks(rows, w, a, m, n, bias, out, stride);
@@ -117,8 +120,8 @@ LTLM_INLINE void multiply_some(int32_t format, int rows, const ltlm_weights *w, 
 }
 
 /* All rows of weights, in the order of memory. */
-LTLM_INLINE void multiply_few(int32_t format, const ltlm_weights *w, const ltlm_activations *a, int32_t from, int32_t to,
-                              const float *bias, float *out, size_t stride)
+LTLM_INLINE void multiply_few(int32_t format, const ltlm_weights *w, const ltlm_activations *a, int32_t from,
+                              int32_t to, const float *bias, float *out, size_t stride)
 {
     for (int32_t n = from; n < to; n++) {
         for (int32_t m = 0; m < a->rows; m += AT_ONCE) {

@@ -1,7 +1,7 @@
 /* neon_float.c - products with float32 activations, and embeddings.
  *
- * A dot product is four accumulators of 4 lanes: element k goes to lane k % 16, in order. So a row's result is the same
- * whatever it is computed with.
+ * A dot product is four accumulators of 4 lanes: element k goes to lane k % 16, in order. So a row's result
+ * is the same whatever it is computed with.
  */
 #include "neon.h"
 

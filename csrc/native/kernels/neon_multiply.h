@@ -1,8 +1,8 @@
-/* neon_multiply.h - the integer products of a table for ARM. Included by one source for each table, with dotprod switched
- * on; LTLM_I8MM defined: and i8mm.
+/* neon_multiply.h - the integer products of a table for ARM. Included by one source for each table, with
+ * dotprod switched on; LTLM_I8MM defined: and i8mm.
  *
- * More than a few rows: TILE_COLUMNS rows of weights are unpacked to signed bytes, 4 of each in turn (i8mm: 8), in scratch
- * that stays in the cache while all activations pass by.
+ * More than a few rows: TILE_COLUMNS rows of weights are unpacked to signed bytes, 4 of each in turn (i8mm:
+ * 8), in scratch that stays in the cache while all activations pass by.
  */
 #include "neon_few.h"
 
@@ -60,10 +60,13 @@ LTLM_INLINE void scatter(int8x16_t v, int row, int8_t *to)
 #endif
 }
 
-/* Weight rows n..n + TILE_COLUMNS - 1; those from `to` on repeat the last one, and nobody reads their products. */
+/* Weight rows n..n + TILE_COLUMNS - 1; those from `to` on repeat the last one, and nobody reads their
+ * products. */
 LTLM_INLINE void pack(int32_t format, const ltlm_weights *w, int32_t n, int32_t to, const panel *out)
 {
-    size_t size = ltlm__row_bytes(format, w->columns), step = format == LTLM_INT8 ? 32 : format == LTLM_INT2 ? 8 : 16;
+    size_t size = ltlm__row_bytes(format, w->columns), step = format == LTLM_INT8   ? 32
+                                                              : format == LTLM_INT2 ? 8
+                                                                                    : 16;
     for (int row = 0; row < TILE_COLUMNS; row++) {
         int32_t index = n + row < to ? n + row : to - 1;
         const uint8_t *p = ltlm__weight_row(w, index);
@@ -91,7 +94,8 @@ LTLM_INLINE void pack(int32_t format, const ltlm_weights *w, int32_t n, int32_t 
 #define WIDTH (TILE_COLUMNS / 2)
 
 /* sum += CHUNK columns of a tile of activations times a panel. */
-LTLM_INLINE void add_chunk(const int8_t *x, size_t width, size_t chunk, const int8_t *w, int32x4_t sum[HEIGHT][WIDTH])
+LTLM_INLINE void add_chunk(const int8_t *x, size_t width, size_t chunk, const int8_t *w,
+                           int32x4_t sum[HEIGHT][WIDTH])
 {
     x += chunk * CHUNK * 2;
     for (int k = 0; k < CHUNK / 8; k++, x += 16) {
@@ -114,7 +118,8 @@ LTLM_INLINE void add_chunk(const int8_t *x, size_t width, size_t chunk, const in
 /* Products of activation row `row` with weight rows 4j..4j + 3. */
 LTLM_INLINE int32x4_t products(int32x4_t sum[HEIGHT][WIDTH], int row, int j)
 {
-    int64x2_t low = vreinterpretq_s64_s32(sum[row / 2][j * 2]), high = vreinterpretq_s64_s32(sum[row / 2][j * 2 + 1]);
+    int64x2_t low = vreinterpretq_s64_s32(sum[row / 2][j * 2]),
+              high = vreinterpretq_s64_s32(sum[row / 2][j * 2 + 1]);
     return vreinterpretq_s32_s64(row % 2 ? vtrn2q_s64(low, high) : vtrn1q_s64(low, high));
 }
 
@@ -123,7 +128,8 @@ LTLM_INLINE int32x4_t products(int32x4_t sum[HEIGHT][WIDTH], int row, int j)
 #define HEIGHT TILE_ROWS
 #define WIDTH (TILE_COLUMNS / 4)
 
-LTLM_INLINE void add_chunk(const int8_t *x, size_t width, size_t chunk, const int8_t *w, int32x4_t sum[HEIGHT][WIDTH])
+LTLM_INLINE void add_chunk(const int8_t *x, size_t width, size_t chunk, const int8_t *w,
+                           int32x4_t sum[HEIGHT][WIDTH])
 {
     x += chunk * CHUNK;
     for (int k = 0; k < CHUNK / 16; k++, x += 16) {
@@ -174,8 +180,9 @@ LTLM_INLINE void finish(float32x4_t y, const float *bias, float *out, int32_t co
 }
 
 /* Formats with one scale for each row of weights; format is a constant where this is inlined. */
-LTLM_INLINE void multiply_panel(int32_t format, const ltlm_weights *w, const ltlm_activations *a, const panel *t,
-                                int32_t n, int32_t to, const float *bias, float *out, size_t stride)
+LTLM_INLINE void multiply_panel(int32_t format, const ltlm_weights *w, const ltlm_activations *a,
+                                const panel *t, int32_t n, int32_t to, const float *bias, float *out,
+                                size_t stride)
 {
     size_t chunks = ((size_t)w->columns + CHUNK - 1) / CHUNK, width = padded(w->columns);
     int32_t count = to - n < TILE_COLUMNS ? to - n : TILE_COLUMNS, sums[TILE_COLUMNS] = {0};
@@ -208,8 +215,8 @@ LTLM_INLINE void multiply_panel(int32_t format, const ltlm_weights *w, const ltl
 }
 
 /* INT4_BLOCK. Floats are added in the order of multiply_blocks: block b to the sum b % 4. */
-LTLM_INLINE void multiply_block_panel(const ltlm_weights *w, const ltlm_activations *a, const panel *t, int32_t n,
-                                      int32_t to, const float *bias, float *out, size_t stride)
+LTLM_INLINE void multiply_block_panel(const ltlm_weights *w, const ltlm_activations *a, const panel *t,
+                                      int32_t n, int32_t to, const float *bias, float *out, size_t stride)
 {
     size_t blocks = (size_t)w->columns / CHUNK, width = padded(w->columns);
     for (int32_t row = 0; row < a->rows; row += TILE_ROWS) {
@@ -244,8 +251,8 @@ LTLM_INLINE void multiply_block_panel(const ltlm_weights *w, const ltlm_activati
     }
 }
 
-LTLM_INLINE void multiply_many(int32_t format, const ltlm_weights *w, const ltlm_activations *a, int32_t from, int32_t to,
-                               const float *bias, float *out, size_t stride, void *scratch)
+LTLM_INLINE void multiply_many(int32_t format, const ltlm_weights *w, const ltlm_activations *a, int32_t from,
+                               int32_t to, const float *bias, float *out, size_t stride, void *scratch)
 {
     size_t width = padded(w->columns) * TILE_COLUMNS;
     panel t = {.bytes = scratch};
@@ -269,8 +276,8 @@ LTLM_INLINE void multiply_many(int32_t format, const ltlm_weights *w, const ltlm
     }                                                                                  \
     return;
 
-static void multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t from, int32_t to, const float *bias,
-                     float *out, size_t stride, void *scratch)
+static void multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t from, int32_t to,
+                     const float *bias, float *out, size_t stride, void *scratch)
 {
     if (w->float_activations || w->format == LTLM_FLOAT32) {
         ltlm__neon_float_multiply(w, a, from, to, bias, out, stride, scratch);
@@ -288,7 +295,9 @@ static void multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t f
 
 LTLM_INLINE void sum_rows(int32_t format, const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums)
 {
-    size_t size = ltlm__row_bytes(format, w->columns), step = format == LTLM_INT8 ? 32 : format == LTLM_INT2 ? 8 : 16;
+    size_t size = ltlm__row_bytes(format, w->columns), step = format == LTLM_INT8   ? 32
+                                                              : format == LTLM_INT2 ? 8
+                                                                                    : 16;
     for (int32_t n = from; n < to; n++) {
         const uint8_t *p = ltlm__weight_row(w, n);
         int32x4_t sum = vdupq_n_s32(0);
@@ -318,13 +327,25 @@ static void sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t
     }
 }
 
-#define NEON_TABLE(its_name)                                                                                       \
-    {                                                                                                              \
-        .name = its_name, .row_step = TILE_COLUMNS, .activation_bytes = activation_bytes, .prepare = prepare,      \
-        .multiply_scratch = multiply_scratch, .multiply = multiply, .sum_weights = sum_weights,                    \
-        .embed = ltlm__neon_embed, .store_key = ltlm__neon_store_key, .store_value = ltlm__neon_store_value,       \
-        .attend_scratch = ltlm__neon_attend_scratch, .attend = ltlm__neon_attend, .rms_norm = ltlm__neon_rms_norm, \
-        .rope = ltlm__neon_rope, .gate = ltlm__neon_gate, .unary = ltlm__neon_unary, .add = ltlm__neon_add,        \
-        .mul = ltlm__neon_mul, .softmax = ltlm__neon_softmax, .argmax = ltlm__neon_argmax,                         \
-        .log_sum_exp = ltlm__neon_log_sum_exp                                                                      \
-    }
+#define NEON_TABLE(its_name) \
+    {.name = its_name, \
+     .row_step = TILE_COLUMNS, \
+     .activation_bytes = activation_bytes, \
+     .prepare = prepare, \
+     .multiply_scratch = multiply_scratch, \
+     .multiply = multiply, \
+     .sum_weights = sum_weights, \
+     .embed = ltlm__neon_embed, \
+     .store_key = ltlm__neon_store_key, \
+     .store_value = ltlm__neon_store_value, \
+     .attend_scratch = ltlm__neon_attend_scratch, \
+     .attend = ltlm__neon_attend, \
+     .rms_norm = ltlm__neon_rms_norm, \
+     .rope = ltlm__neon_rope, \
+     .gate = ltlm__neon_gate, \
+     .unary = ltlm__neon_unary, \
+     .add = ltlm__neon_add, \
+     .mul = ltlm__neon_mul, \
+     .softmax = ltlm__neon_softmax, \
+     .argmax = ltlm__neon_argmax, \
+     .log_sum_exp = ltlm__neon_log_sum_exp}
