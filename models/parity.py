@@ -127,11 +127,8 @@ def compare(path: Path, count: int, *, wide: bool) -> str:
         assert isinstance(engine, NativeEngine)
         source = random.Random(3)
         ids = [source.randrange(20, min(engine.vocabulary, 10_000)) for _ in range(count)]
-        mine, whole, reference = (
-            ours(engine, ids),
-            ours(engine, ids, at_once=True),
-        )
-        Reference(path).logits(ids)
+        mine, whole = ours(engine, ids), ours(engine, ids, at_once=True)
+    reference = Reference(path).logits(ids)
     cosine = cosines(mine, reference)
     same = mine.argmax(axis=1) == reference.argmax(axis=1)
     ordered = np.sort(reference, axis=1)

@@ -46,6 +46,13 @@ def client(model_path: Path) -> Iterator[Client]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def official_client(model_path: Path) -> Iterator[Client]:
+    """The same on the official library, also where ours would do."""
+    with Client(model_path, engine="litert") as opened:
+        yield opened
+
+
 @pytest.fixture
 def chat(client: Client) -> Iterator[Chat]:
     """A fresh greedy chat with short replies."""

@@ -144,14 +144,14 @@ ASKS: dict[str, Ask] = {
 
 
 @pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
-def test_the_real_engine_is_waited_for_off_the_loop(client: Client, ask: Ask) -> None:
+def test_the_real_engine_is_waited_for_off_the_loop(official_client: Client, ask: Ask) -> None:
     """While somebody else has it, more calls wait than a pool has threads, and the loop goes on."""
 
     async def main() -> None:
         opened = AsyncClient()
-        opened._opened = client
-        client.chat().close()  # the first chat of its kind has the engine render for it
-        with client._engine.queue.idle():  # type: ignore[attr-defined]
+        opened._opened = official_client
+        official_client.chat().close()  # the first chat of its kind has the engine render for it
+        with official_client._engine.queue.idle():  # type: ignore[attr-defined]
             waiting = [asyncio.ensure_future(ask(opened)) for _ in range(40)]
             assert await opened.tokenize("Hello there")
             for task in waiting[1:]:
@@ -164,8 +164,9 @@ def test_the_real_engine_is_waited_for_off_the_loop(client: Client, ask: Ask) ->
     run(main())
 
 
-def test_scoring_runs_out_of_time(client: Client) -> None:
+def test_scoring_runs_out_of_time(official_client: Client) -> None:
     """While it waits for the engine; the next one is right again."""
+    client = official_client
     usual = client.score(" there", after="Hello")
     with client._engine.queue.idle(), pytest.raises(DeadlineExceeded):  # type: ignore[attr-defined]
         client.score(" there", after="Hello", timeout=0.02)

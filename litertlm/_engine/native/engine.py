@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from litertlm._engine.handle import Handle
@@ -133,7 +134,9 @@ class NativeEngine:
 
     def sequence_handle(self) -> Handle:
         """A place for a sequence, still empty."""
-        return Handle("chat", "ltlm_sequence", _dispose_sequence, self.handle, warns=False)
+        return Handle(
+            "chat", "ltlm_sequence", partial(_dispose_sequence, self.handle), self.handle, warns=False
+        )
 
     def new_sequence(self) -> Handle:
         """An empty sequence."""
@@ -170,11 +173,15 @@ class NativeEngine:
         return facts
 
 
+# When garbage is collected, parents may go before their children. Whoever is busy then is freed with the last
+# of them.
+
+
 def _dispose_model(cell: Any) -> None:
-    error = new_error()
-    check(lib.ltlm_model_dispose(cell, error), error)
+    lib.ltlm_model_dispose(cell, new_error())
 
 
-def _dispose_sequence(cell: Any) -> None:
-    error = new_error()
-    check(lib.ltlm_sequence_dispose(cell, error), error)
+def _dispose_sequence(model: Handle, cell: Any) -> None:
+    lib.ltlm_sequence_dispose(cell, new_error())
+    if model.closed and model.holds:
+        _dispose_model(model.cell)

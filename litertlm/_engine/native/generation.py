@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from litertlm._engine.handle import Handle
@@ -35,7 +36,9 @@ class Generation:
     """
 
     def __init__(self, sequence: Handle) -> None:
-        self._handle = Handle("generation", "ltlm_generation", _dispose, sequence, warns=False)
+        self._handle = Handle(
+            "generation", "ltlm_generation", partial(_dispose, sequence), sequence, warns=False
+        )
         self._sequence = sequence
         # Reentrant: a destructor may close it at any moment.
         self._guard = threading.RLock()
@@ -151,5 +154,7 @@ class Generation:
         )
 
 
-def _dispose(cell: Any) -> None:
+def _dispose(sequence: Handle, cell: Any) -> None:
     lib.ltlm_generation_dispose(cell, ffi.NULL)
+    if sequence.closed and sequence.holds:
+        sequence.close()  # it was busy when it was to be freed
