@@ -28,11 +28,15 @@ def fuse(graph: Graph, wanted: int) -> None:
     finder = _Finder(graph)
     for node in graph.nodes:
         if node.op is Op.BINARY and node.function is Function.MUL:
-            _ = (
-                finder.norm(node)
-                or finder.weighted_norm(node)
-                or finder.scaled_embedding(node)
-                or (finder.silu(node) or finder.gate(node))
+            any(
+                pattern(node)
+                for pattern in (
+                    finder.norm,
+                    finder.weighted_norm,
+                    finder.scaled_embedding,
+                    finder.silu,
+                    finder.gate,
+                )
             )
         elif node.op is Op.BINARY and node.function is Function.ADD:
             finder.rope(node)
@@ -65,8 +69,7 @@ class _Finder:
                 groups, size = mean.shape
                 if not _a_group(node.shape, x_steps, root_steps, groups, size):
                     continue
-                node.op, node.function, node.inputs = Op.RMS_NORM, None, [x]
-                node.shape, node.f = (groups, size), (float(epsilon.item()),)
+                _become(node, Op.RMS_NORM, [x], shape=(groups, size), f=(float(epsilon.item()),))
                 return True
         return False
 
@@ -78,8 +81,7 @@ class _Finder:
                 continue
             groups, size = norm.shape
             if weight.size == size and _the_same(node.shape, x_steps, weight_steps, groups, size):
-                node.op, node.function, node.inputs = Op.RMS_NORM, None, [norm.inputs[0], weight]
-                node.shape, node.f = norm.shape, norm.f
+                _become(node, Op.RMS_NORM, [norm.inputs[0], weight], shape=norm.shape, f=norm.f)
                 return True
         return False
 
@@ -89,8 +91,8 @@ class _Finder:
             embed = self._maker(x, Op.EMBED)
             number = _number(factor)
             if embed is not None and number is not None and embed.f == (1.0,) and self._once(x):
-                node.op, node.function, node.inputs = Op.EMBED, None, []
-                node.shape, node.matrices, node.f = (), embed.matrices, (number,)
+                _become(node, Op.EMBED, [], f=(number,))
+                node.matrices = embed.matrices
                 return True
         return False
 
@@ -114,11 +116,8 @@ class _Finder:
         """``x * logistic(x)``."""
         for x, _, y, _ in _both_ways(node):
             logistic = self._maker(y, Op.UNARY, Function.LOGISTIC)
-            if logistic is not None and logistic.inputs[0] is x and _whole(node):
-                node.op, node.function, node.inputs, node.shape = Op.UNARY, Function.SILU, [x], ()
-                return True
-            if logistic is not None and isinstance(x, int) and logistic.inputs[0] == x and _whole(node):
-                node.op, node.function, node.inputs, node.shape = Op.UNARY, Function.SILU, [x], ()
+            if logistic is not None and _is_value(x, logistic.inputs[0]) and _whole(node):
+                _become(node, Op.UNARY, [x], function=Function.SILU)
                 return True
         return False
 
@@ -128,8 +127,7 @@ class _Finder:
             made = self._maker(x, Op.UNARY)
             if made is None or made.function not in _GATES or not self._once(x) or not _whole(node):
                 continue
-            node.shape = (_GATES[made.function],)
-            node.op, node.function, node.inputs = Op.GATE, None, [made.inputs[0], y]
+            _become(node, Op.GATE, [made.inputs[0], y], shape=(_GATES[made.function],))
             return True
         return False
 
@@ -152,9 +150,8 @@ class _Finder:
                 if x is None or not _the_same(second.shape, halves_steps, sines_steps, heads, size):
                     continue
                 for same, same_steps, cosines, cosines_steps in _both_ways(first):
-                    if same == x and _the_same(first.shape, same_steps, cosines_steps, heads, size):
-                        node.op, node.function, node.inputs = Op.ROPE, None, [x, cosines, sines]
-                        node.shape = (heads, size)
+                    if _is_value(same, x) and _the_same(first.shape, same_steps, cosines_steps, heads, size):
+                        _become(node, Op.ROPE, [x, cosines, sines], shape=(heads, size))
                         return True
         return False
 
@@ -162,7 +159,9 @@ class _Finder:
         """What the halves of are joined the other way around, the second negated."""
         low = self._maker(joined.inputs[1], Op.COPY)
         high = self._negated(joined.inputs[0])
-        if low is None or high is None or low.inputs != high.inputs or len(low.inputs) != 1:
+        if low is None or high is None or len(low.inputs) != 1 or len(high.inputs) != 1:
+            return None
+        if not _is_value(low.inputs[0], high.inputs[0]):
             return None
         x, half = low.inputs[0], size // 2
         shape, steps = ((heads, half), (size, 1)) if heads > 1 else ((half,), (1,))
@@ -186,12 +185,10 @@ class _Finder:
             return False
         square = self._maker(operand, Op.UNARY, Function.SQUARE)
         if square is not None:
-            return square.inputs == [x]
+            return _is_value(square.inputs[0], x)
         product = self._maker(operand, Op.BINARY, Function.MUL)
         return (
-            product is not None
-            and _whole(product)
-            and all(isinstance(factor, int) and factor == x for factor in product.inputs)
+            product is not None and _whole(product) and all(_is_value(factor, x) for factor in product.inputs)
         )
 
     def _maker(self, operand: Operand, op: Op, function: Function | None = None) -> Node | None:
@@ -205,6 +202,25 @@ class _Finder:
 
 
 _Steps = tuple[int, ...]
+
+
+def _become(
+    node: Node,
+    op: Op,
+    inputs: list[Operand],
+    *,
+    function: Function | None = None,
+    shape: tuple[int, ...] = (),
+    f: tuple[float, ...] = (),
+) -> None:
+    """Let a BINARY be something else that writes the same value."""
+    node.op, node.inputs, node.function, node.shape, node.f = op, inputs, function, shape, f
+    node.stride_a = node.stride_b = ()
+
+
+def _is_value(operand: Operand, value: Operand) -> bool:
+    """Whether an operand is that value, not a constant."""
+    return isinstance(operand, int) and isinstance(value, int) and operand == value
 
 
 def _both_ways(node: Node) -> list[tuple[Operand, _Steps, Operand, _Steps]]:
