@@ -80,7 +80,7 @@ typedef struct {
 
 typedef struct {
     const char *name; /* "portable", "avx2", "avxvnni", "avx512", "avx512-bf16", "neon", "neon-i8mm" */
-    int32_t row_step; /* ranges of weight rows passed to multiply begin at multiples of it; they end anywhere */
+    int32_t row_step; /* ranges of weight rows passed to multiply begin at multiples of it */
 
     /* Bytes of ltlm_activations.bytes. Here, in prepare and in multiply_scratch, `format` is that of the
      * weights, but LTLM_FLOAT32 where they have float_activations: nothing to prepare, 0 bytes. */

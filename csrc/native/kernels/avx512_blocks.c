@@ -1,19 +1,18 @@
 /* avx512_blocks.c - products of INT4_BLOCK weights with activations quantised to bytes: see avx512_panels.h.
  *
- * 256 bytes of weights are a set of 16 blocks: their products with one row of activations come together in the 16
- * lanes of a vector, where the zero point comes off, and are multiplied with the 16 scales. So a row's product is
- * 16 sums of every 16th block, added in pairs at the end. Panels keep to that order: all blocks of a lane, then all
- * of the lane that is added to it.
+ * 256 bytes of weights are a set of 16 blocks: their products with one row of activations come together in
+ * the 16 lanes of a vector, where the zero point comes off, and are multiplied with the 16 scales. So a row's
+ * product is 16 sums of every 16th block, added in pairs at the end. Panels keep to that order: all blocks of
+ * a lane, then all of the lane that is added to it.
  */
 #include "avx512_panels.h"
 
 #ifdef LTLM_HAS_AVX512
 
-
 enum {
     SET_BYTES = 256, /* of weights, in a set of 16 blocks */
     SET_COLUMNS = 512,
-    VECTORS = 8,  /* of unpacked weights in a set */
+    VECTORS = 8,   /* of unpacked weights in a set */
     TILE_ROWS = 4, /* rows of activations multiplied with a weight row together */
     PANEL_ROWS = 6 /* rows of packed activations multiplied with a panel together */
 };
@@ -50,7 +49,8 @@ LTLM_INLINE void unpack_set(const uint8_t *weights, const uint8_t *scales, size_
     }
     out->sums = sum_quads(sums[0], sums[1], sums[2], sums[3]);
     __m256i halves = _mm256_maskz_loadu_epi16(ltlm__lanes16((int32_t)(bytes / 16)), scales);
-    __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15); /* as sum_quads */
+    /* As sum_quads. */
+    __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     out->scales = _mm512_permutexvar_ps(order, _mm512_cvtph_ps(halves));
 }
 
@@ -131,8 +131,8 @@ LTLM_INLINE void finish(__m512 sums, float inverse_scale, const float *bias, __m
 }
 
 /* Up to LTLM_GROUP weight rows from n on. */
-static void stream(const ltlm_weights *w, const ltlm_activations *a, int32_t n, int32_t count, const float *bias,
-                   float *out, size_t stride, block_set *scratch)
+static void stream(const ltlm_weights *w, const ltlm_activations *a, int32_t n, int32_t count,
+                   const float *bias, float *out, size_t stride, block_set *scratch)
 {
     __m512 sums[LTLM_STREAM][LTLM_GROUP];
     for (int32_t i = 0; i < count; i++) {
@@ -165,7 +165,8 @@ typedef struct {
 static void pack_scales(const ltlm_weights *w, int32_t n, int32_t count, int half, block_panel *panel)
 {
     size_t blocks = (size_t)w->columns / LTLM_BLOCK;
-    const uint8_t *rows = (const uint8_t *)w->scales + (count > 0 ? (size_t)n * blocks * sizeof(uint16_t) : 0);
+    const uint8_t *rows = w->scales;
+    rows += count > 0 ? (size_t)n * blocks * sizeof(uint16_t) : 0;
     for (size_t set = 0; set < panel->sets; set++) {
         __mmask16 lanes = ltlm__lanes16((int32_t)(blocks - LTLM_SET * set));
         __m512i v[16];
@@ -176,7 +177,8 @@ static void pack_scales(const ltlm_weights *w, int32_t n, int32_t count, int hal
         ltlm__transpose(v);
         for (size_t i = 0; i < 16; i++) {
             size_t lane = i % 4 * 4 + i / 4; /* as sum_quads */
-            panel->scales[2 * ltlm__block_place(panel->sets, set, lane) + (size_t)half] = _mm512_castsi512_ps(v[i]);
+            size_t place = ltlm__block_place(panel->sets, set, lane);
+            panel->scales[2 * place + (size_t)half] = _mm512_castsi512_ps(v[i]);
         }
     }
 }
@@ -233,7 +235,8 @@ LTLM_INLINE void sum_lane(const block_panel *panel, size_t place, const uint8_t 
     }
 }
 
-/* A panel with PANEL_ROWS rows of packed activations from x on. Lanes are added in pairs, pairs in pairs, and so on. */
+/* A panel with PANEL_ROWS rows of packed activations from x on. Lanes are added in pairs, pairs in pairs, and
+ * so on. */
 static void tile(const block_panel *panel, const uint8_t *x, const ltlm_quantised *quantised, int32_t rows,
                  __m512 (*out)[2])
 {
@@ -266,8 +269,8 @@ static block_panel panel_in(void *scratch, int32_t columns)
 }
 
 /* `count` <= LTLM_PANEL weight rows from n on. */
-static void multiply_panel(const ltlm_weights *w, const ltlm_activations *a, int32_t n, int32_t count, bool more,
-                           const float *bias, float *out, size_t stride, block_panel *panel)
+static void multiply_panel(const ltlm_weights *w, const ltlm_activations *a, int32_t n, int32_t count,
+                           bool more, const float *bias, float *out, size_t stride, block_panel *panel)
 {
     ltlm__avx512_pack_weights(w, n, count, panel->weights);
     pack_scales(w, n, count, 0, panel);
@@ -297,7 +300,8 @@ static void multiply_panel(const ltlm_weights *w, const ltlm_activations *a, int
 size_t ltlm__avx512_block_scratch(int32_t columns)
 {
     size_t sets = ltlm__block_sets(columns);
-    size_t panel = LTLM_PANEL * ltlm__unpacked_bytes(LTLM_INT4_BLOCK, columns) + 4 * LTLM_SET * sets * sizeof(__m512);
+    size_t weights = LTLM_PANEL * ltlm__unpacked_bytes(LTLM_INT4_BLOCK, columns);
+    size_t panel = weights + 4 * LTLM_SET * sets * sizeof(__m512);
     return panel > sets * sizeof(block_set) ? panel : sets * sizeof(block_set);
 }
 
