@@ -1,12 +1,13 @@
-/* How fast the kernels are, on one thread; each line is the best of several runs, and every table's runs alternate with
- * the others', because a machine's speed changes by the minute.
+/* How fast the kernels are, on one thread, in processor time; each line is the best of several runs, and
+ * every table's runs alternate with the others', because a machine's speed changes by the minute.
  *
- *   gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Icsrc csrc/bench/kernels.c csrc/native/kernels/[a-z]*.c -lm -o bench-kernels
- *   ./bench-kernels [table ...]
+ *   gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Icsrc csrc/bench/kernels.c csrc/native/kernels/[a-z]*.c -lm
+ *   ./a.out [table ...]
  *
- * Products: weights in GB/s for 1 to 8 rows, which is what decoding asks for; multiplications in GMAC/s from 8 rows on,
- * which is what prompts ask for. Weights are spread over so many matrices that no cache holds them.
- * Attention: a prompt of 256 and of 1900 tokens, 2 query heads to a kv head; then decoding at that length.
+ * Products: weights in GB/s for 1 to 8 rows, which is what decoding asks for; multiplications in GMAC/s from
+ * 8 rows on, which is what prompts ask for. Weights are spread over so many matrices that no cache holds
+ * them. Attention: a prompt of 256 and of 1900 tokens, 2 query heads to a kv head; then decoding at that
+ * length.
  */
 #include <math.h>
 #include <stdio.h>
@@ -57,11 +58,16 @@ typedef struct {
 } shape;
 
 static const shape shapes[] = {
-    {"0.6B q", LTLM_INT8, 2048, 1024, false},          {"0.6B down", LTLM_INT8, 1024, 3072, false},
-    {"0.6B head", LTLM_INT8, 151936, 1024, false},     {"270M gate", LTLM_INT8, 2048, 640, false},
-    {"1B gate int4", LTLM_INT4, 6912, 1152, false},    {"1B down int4", LTLM_INT4, 1152, 6912, false},
-    {"1B gate blocks", LTLM_INT4_BLOCK, 8192, 2048, false}, {"1B down blocks", LTLM_INT4_BLOCK, 2048, 8192, false},
-    {"0.6B q int8, float x", LTLM_INT8, 2048, 1024, true}, {"float", LTLM_FLOAT32, 1024, 1024, false},
+    {"0.6B q", LTLM_INT8, 2048, 1024, false},
+    {"0.6B down", LTLM_INT8, 1024, 3072, false},
+    {"0.6B head", LTLM_INT8, 151936, 1024, false},
+    {"270M gate", LTLM_INT8, 2048, 640, false},
+    {"1B gate int4", LTLM_INT4, 6912, 1152, false},
+    {"1B down int4", LTLM_INT4, 1152, 6912, false},
+    {"1B gate blocks", LTLM_INT4_BLOCK, 8192, 2048, false},
+    {"1B down blocks", LTLM_INT4_BLOCK, 2048, 8192, false},
+    {"0.6B q int8, float x", LTLM_INT8, 2048, 1024, true},
+    {"float", LTLM_FLOAT32, 1024, 1024, false},
 };
 
 static const int32_t row_counts[] = {1, 2, 4, 8, 12, 16, 32, 128, 256, 512};
@@ -75,14 +81,21 @@ static size_t matrix_bytes(const shape *s)
 }
 
 /* Seconds of one pass over all matrices. */
-static double time_products(const ltlm_kernels *table, const shape *s, const uint8_t *data, const void *scales,
-                            int copies, int32_t rows, const float *x, float *out)
+static double time_products(const ltlm_kernels *table, const shape *s, const uint8_t *data,
+                            const void *scales, int copies, int32_t rows, const float *x, float *out)
 {
     int32_t format = s->float_activations ? LTLM_FLOAT32 : s->format;
     ltlm_quantised quantised[MOST_ROWS];
-    ltlm_activations a = {.rows = rows, .columns = s->columns, .floats = x, .stride = (size_t)s->columns,
-                          .bytes = aligned(table->activation_bytes(format, rows, s->columns)), .quantised = quantised};
-    ltlm_weights w = {.format = s->format, .rows = s->rows, .columns = s->columns, .scales = scales,
+    ltlm_activations a = {.rows = rows,
+                          .columns = s->columns,
+                          .floats = x,
+                          .stride = (size_t)s->columns,
+                          .bytes = aligned(table->activation_bytes(format, rows, s->columns)),
+                          .quantised = quantised};
+    ltlm_weights w = {.format = s->format,
+                      .rows = s->rows,
+                      .columns = s->columns,
+                      .scales = scales,
                       .float_activations = s->float_activations};
     int32_t *sums = calloc((size_t)s->rows, sizeof *sums);
     w.data = data;
@@ -176,8 +189,16 @@ static void attend(const ltlm_kernels *table, const attention *a, int32_t first_
         out[row] = a->out + row * HEAD_DIM;
         last[row] = first_position + row / HEADS;
     }
-    ltlm_attention job = {.rows = rows, .head_dim = HEAD_DIM, .pages = a->pages, .values = a->values, .query = query,
-                          .out = out, .first = first, .last = last, .scale = 0.088f, .scratch = a->scratch};
+    ltlm_attention job = {.rows = rows,
+                          .head_dim = HEAD_DIM,
+                          .pages = a->pages,
+                          .values = a->values,
+                          .query = query,
+                          .out = out,
+                          .first = first,
+                          .last = last,
+                          .scale = 0.088f,
+                          .scratch = a->scratch};
     table->attend(&job);
 }
 
@@ -221,8 +242,8 @@ static void bench_attention(int32_t length)
     }
     for (int t = 0; t < table_count; t++) {
         double macs = (double)length * length * HEADS * HEAD_DIM; /* half of all pairs, twice */
-        printf("attention, %4d positions, %-12s prompt %7.3f ms, %6.1f GMAC/s  decode %7.2f us, %5.1f GB/s\n", length,
-               tables[t]->name, prompt[t] * 1e3, macs / prompt[t] * 1e-9, decode[t] * 1e4,
+        printf("attention, %4d positions, %-12s prompt %7.3f ms, %6.1f GMAC/s  decode %7.2f us, %5.1f GB/s\n",
+               length, tables[t]->name, prompt[t] * 1e3, macs / prompt[t] * 1e-9, decode[t] * 1e4,
                (double)length * HEAD_DIM * 4 * 100 / decode[t] * 1e-9);
     }
     free(pages);

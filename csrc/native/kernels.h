@@ -1,13 +1,13 @@
 /* kernels.h - the arithmetic, once for each instruction set.
  *
- * A table of functions is chosen when a model is opened; nothing else knows which. All tables compute
- * the same:
+ * A table of functions is chosen when a model is opened; nothing else knows which. All tables
+ * compute the same:
  *  - integer parts bit for bit the same as the portable table;
  *  - float parts within rounding, but within one table the result for a row depends on that row alone: not on
- * how many rows are computed together, how a range is split, or which thread runs it. So the order in which
- *   floats are added is fixed for each function, whatever path it takes for 1, 4 or 512 rows. No function
- *   allocates, locks or fails. Any thread. Nothing needs more than the alignment of its type unless that is
- *   said; data and scales of weights need none.
+ *    how many rows are computed together, how a range is split, or which thread runs it. So the order in
+ *    which floats are added is fixed for each function, whatever path it takes for 1, 4 or 512 rows.
+ * No function allocates, locks or fails. Any thread. Nothing needs more than the alignment of its type unless
+ * that is said; data and scales of weights need none.
  */
 #ifndef LTLM_KERNELS_H
 #define LTLM_KERNELS_H
@@ -80,7 +80,7 @@ typedef struct {
 
 typedef struct {
     const char *name; /* "portable", "avx2", "avxvnni", "avx512", "avx512-bf16", "neon", "neon-i8mm" */
-    int32_t row_step; /* ranges of weight rows passed to multiply begin at multiples of it; they end anywhere */
+    int32_t row_step; /* ranges of weight rows passed to multiply begin at multiples of it */
 
     /* Bytes of ltlm_activations.bytes. Here, in prepare and in multiply_scratch, `format` is that of the
      * weights, but LTLM_FLOAT32 where they have float_activations: nothing to prepare, 0 bytes. */

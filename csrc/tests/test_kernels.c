@@ -1,5 +1,5 @@
-/* Every table of kernels that this CPU runs, against plain sums in double precision, and for integers against the
- * portable table, bit for bit. Inputs end where memory ends: a read beyond them is a crash. */
+/* Every table of kernels that this CPU runs, against plain sums in double precision, and for integers against
+ * the portable table, bit for bit. Inputs end where memory ends: a read beyond them is a crash. */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 
 #include "native/kernels.h"
@@ -16,7 +16,7 @@
 static size_t tables(const ltlm_kernels **out)
 {
     const ltlm_kernels *(*const all[])(void) = {
-        ltlm_kernels_portable,    ltlm_kernels_avx2, ltlm_kernels_avxvnni,    ltlm_kernels_avx512,
+        ltlm_kernels_portable,    ltlm_kernels_avx2, ltlm_kernels_avxvnni,   ltlm_kernels_avx512,
         ltlm_kernels_avx512_bf16, ltlm_kernels_neon, ltlm_kernels_neon_i8mm,
     };
     size_t count = 0;
@@ -29,8 +29,8 @@ static size_t tables(const ltlm_kernels **out)
     return count;
 }
 
-#define FOR_TABLES(table)                                                                                  \
-    const ltlm_kernels *tables_[8], *table;                                                                \
+#define FOR_TABLES(table)                                                                                    \
+    const ltlm_kernels *tables_[8], *table;                                                                  \
     for (size_t count_ = tables(tables_), index_ = 0; index_ < count_ && (table = tables_[index_]); index_++)
 
 /* ---- numbers ---- */
@@ -150,7 +150,8 @@ static matrix make_matrix(int32_t kind, int32_t rows, int32_t columns)
 {
     int32_t format = format_of(kind), unit = format == LTLM_INT4_BLOCK ? 32 : ltlm__weights_per_byte(format);
     columns = unit ? (columns + unit - 1) / unit * unit : columns;
-    matrix m = {.w = {.format = format, .rows = rows, .columns = columns, .float_activations = kind >= INT8_FLOATS}};
+    matrix m = {
+        .w = {.format = format, .rows = rows, .columns = columns, .float_activations = kind >= INT8_FLOATS}};
     size_t bytes = (size_t)rows * ltlm__row_bytes(format, columns);
     size_t scales = format == LTLM_FLOAT32 ? 0 : (size_t)rows * sizeof(float);
     scales = format == LTLM_INT4_BLOCK ? (size_t)rows * (size_t)columns / 32 * sizeof(uint16_t) : scales;
@@ -237,8 +238,8 @@ static void free_rows(rows_of *r)
 }
 
 /* out[rows][w->rows] = x[rows][w->columns] times w, in ranges of `step` weight rows. */
-static void multiply(const ltlm_kernels *table, const ltlm_weights *w, const float *x, int32_t rows, int32_t step,
-                     const float *bias, float *out)
+static void multiply(const ltlm_kernels *table, const ltlm_weights *w, const float *x, int32_t rows,
+                     int32_t step, const float *bias, float *out)
 {
     rows_of r = make_rows(table, w, x, rows);
     void *scratch = aligned(table->multiply_scratch(prepared_format(w), w->columns));
@@ -261,13 +262,15 @@ enum { ROW_COUNTS = sizeof row_counts / sizeof *row_counts };
 
 TEST(products_of_integers_equal_the_portable_ones_bit_for_bit)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int k = 0; k < KINDS; k++) {
             for (int s = 0; is_integer(kinds[k]) && s < SHAPES; s++) {
                 matrix m = make_matrix(kinds[k], shapes[s][0], shapes[s][1]);
                 size_t n = (size_t)m.w.rows;
-                float *x = malloc(MOST_ROWS * (size_t)m.w.columns * sizeof *x), *bias = malloc(n * sizeof *bias);
-                float *wanted = malloc(MOST_ROWS * n * sizeof *x), *actual = malloc(MOST_ROWS * n * sizeof *x);
+                float *x = malloc(MOST_ROWS * (size_t)m.w.columns * sizeof *x),
+                      *bias = malloc(n * sizeof *bias);
+                float *wanted = malloc(MOST_ROWS * n * sizeof *x),
+                      *actual = malloc(MOST_ROWS * n * sizeof *x);
                 fill(x, MOST_ROWS * m.w.columns, 3.0f);
                 fill(bias, m.w.rows, 1.0f);
                 for (int c = 0; c < ROW_COUNTS; c++) {
@@ -290,7 +293,7 @@ TEST(products_of_integers_equal_the_portable_ones_bit_for_bit)
 
 TEST(products_are_what_the_numbers_say)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int k = 0; k < KINDS; k++) {
             for (int s = 0; s < SHAPES; s++) {
                 matrix m = make_matrix(kinds[k], shapes[s][0], shapes[s][1]);
@@ -319,7 +322,8 @@ TEST(products_are_what_the_numbers_say)
                             sum += term;
                             size += fabs(term);
                         }
-                        assert_near("a product", table->name, sum, out[row * m.w.rows + n], 1e-6 * size + 1e-30);
+                        assert_near("a product", table->name, sum, out[row * m.w.rows + n],
+                                    1e-6 * size + 1e-30);
                     }
                 }
                 free_rows(&r);
@@ -333,13 +337,14 @@ TEST(products_are_what_the_numbers_say)
 
 TEST(a_row_has_the_same_product_whatever_is_computed_with_it)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int k = 0; k < KINDS; k++) {
             for (int s = 0; s < SHAPES; s++) {
                 matrix m = make_matrix(kinds[k], shapes[s][0], shapes[s][1]);
                 size_t n = (size_t)m.w.rows, columns = (size_t)m.w.columns;
                 float *x = malloc(MOST_ROWS * columns * sizeof *x);
-                float *alone = malloc(MOST_ROWS * n * sizeof *x), *together = malloc(MOST_ROWS * n * sizeof *x);
+                float *alone = malloc(MOST_ROWS * n * sizeof *x),
+                      *together = malloc(MOST_ROWS * n * sizeof *x);
                 fill(x, MOST_ROWS * m.w.columns, 2.0f);
                 sum_matrix(table, &m);
                 for (size_t row = 0; row < MOST_ROWS; row++) {
@@ -363,7 +368,7 @@ TEST(a_row_has_the_same_product_whatever_is_computed_with_it)
 
 TEST(weights_may_lie_at_any_address)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int k = 0; k < KINDS; k++) {
             matrix m = make_matrix(kinds[k], 37, 160);
             size_t bytes = 37 * ltlm__row_bytes(m.w.format, m.w.columns);
@@ -389,14 +394,17 @@ TEST(weights_may_lie_at_any_address)
 
 TEST(the_greatest_sums_fit)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int k = 0; k < KINDS; k++) {
             if (!is_integer(kinds[k])) {
                 continue;
             }
             /* All activations at one end of their range, all weights at the end of theirs. */
             matrix m = make_matrix(kinds[k], 17, LTLM_MAX_COLUMNS);
-            memset(m.data.data, kinds[k] == LTLM_INT8 ? 0x80 : kinds[k] == LTLM_INT4 ? 0x88 : 0xaa,
+            memset(m.data.data,
+                   kinds[k] == LTLM_INT8   ? 0x80
+                   : kinds[k] == LTLM_INT4 ? 0x88
+                                           : 0xaa,
                    17 * ltlm__row_bytes(m.w.format, m.w.columns));
             float *x = malloc(9 * LTLM_MAX_COLUMNS * sizeof *x), wanted[9 * 17], actual[9 * 17];
             for (int32_t sign = -1; sign <= 1; sign += 2) {
@@ -418,12 +426,16 @@ TEST(the_greatest_sums_fit)
 TEST(activations_are_quantised_as_the_portable_ones)
 {
     static const float rows[][8] = {
-        {0, 0, 0, 0, 0, 0, 0, 0},       {1, 2, 3, 4, 5, 6, 7, 8},
-        {-1, -2, -3, -4, -5, -6, -7, -8}, {1e-30f, -1e-30f, 3e-30f, 0, 0, 0, 0, 0},
-        {3e38f, -3e38f, 1, 0, 0, 0, 0, 0}, {1e-42f, -1e-42f, 1e-44f, 0, 0, 0, 0, 0},
-        {0.5f, 1.5f, 2.5f, 255, 0, 0, 0, 0}, {-127.5f, 127.5f, 0.5f, -0.5f, 1.5f, -1.5f, 2.5f, -2.5f},
+        {0, 0, 0, 0, 0, 0, 0, 0},
+        {1, 2, 3, 4, 5, 6, 7, 8},
+        {-1, -2, -3, -4, -5, -6, -7, -8},
+        {1e-30f, -1e-30f, 3e-30f, 0, 0, 0, 0, 0},
+        {3e38f, -3e38f, 1, 0, 0, 0, 0, 0},
+        {1e-42f, -1e-42f, 1e-44f, 0, 0, 0, 0, 0},
+        {0.5f, 1.5f, 2.5f, 255, 0, 0, 0, 0},
+        {-127.5f, 127.5f, 0.5f, -0.5f, 1.5f, -1.5f, 2.5f, -2.5f},
     };
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int32_t columns = 8; columns <= 72; columns += 8) {
             for (int trial = 0; trial < 24; trial++) {
                 float x[72] = {0};
@@ -448,7 +460,7 @@ TEST(activations_are_quantised_as_the_portable_ones)
 
 TEST(sums_of_weights_are_exact)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int k = 0; k < KINDS; k++) {
             for (int s = 0; is_integer(kinds[k]) && s < SHAPES; s++) {
                 matrix m = make_matrix(kinds[k], shapes[s][0], shapes[s][1]);
@@ -470,7 +482,7 @@ TEST(sums_of_weights_are_exact)
 
 TEST(an_embedding_is_a_row_of_its_table)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int k = 0; k < KINDS; k++) {
             for (int s = 0; s < SHAPES; s++) {
                 matrix m = make_matrix(kinds[k], shapes[s][0], shapes[s][1]);
@@ -493,7 +505,7 @@ TEST(an_embedding_is_a_row_of_its_table)
 TEST(damaged_numbers_neither_crash_nor_spread_to_other_rows)
 {
     const float bad[] = {NAN, INFINITY, -INFINITY, 1e-45f, 3.4e38f, -0.0f};
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int k = 0; k < KINDS; k++) {
             for (size_t b = 0; b < sizeof bad / sizeof *bad; b++) {
                 matrix m = make_matrix(kinds[k], 35, 96);
@@ -505,10 +517,11 @@ TEST(damaged_numbers_neither_crash_nor_spread_to_other_rows)
                 /* One activation of row 4; the scale, or a weight, of weight row 20. */
                 x[4 * columns + 7] = bad[b];
                 if (m.w.format == LTLM_FLOAT32) {
-                    memcpy((uint8_t *)m.data.data + (20 * columns + 3) * sizeof(float), &bad[b], sizeof(float));
+                    memcpy((uint8_t *)m.data.data + (20 * columns + 3) * sizeof(float), &bad[b],
+                           sizeof(float));
                 } else if (m.w.format == LTLM_INT4_BLOCK) {
-                    ((uint16_t *)m.scales.data)[20 * columns / 32] = (uint16_t[]){0x7e00, 0x7c00, 0xfc00, 1, 0x7bff,
-                                                                                 0x8000}[b];
+                    ((uint16_t *)m.scales.data)[20 * columns / 32] =
+                        (uint16_t[]){0x7e00, 0x7c00, 0xfc00, 1, 0x7bff, 0x8000}[b];
                 } else {
                     ((float *)m.scales.data)[20] = bad[b];
                 }
@@ -549,19 +562,20 @@ TEST(halves_are_rounded_to_the_nearest)
 
 TEST(keys_and_values_are_stored_alike_by_all_tables)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int32_t head_dim = 8; head_dim <= 136; head_dim += 8) {
             for (int wide = 0; wide < 2; wide++) {
                 size_t size = (size_t)(LTLM_PAGE * head_dim) * (wide ? sizeof(float) : sizeof(uint16_t));
-                guarded wanted = guard(size), actual = guard(size), row = guard((size_t)head_dim * sizeof(float));
+                guarded wanted = guard(size), actual = guard(size),
+                        row = guard((size_t)head_dim * sizeof(float));
                 for (int values = 0; values < 2; values++) {
                     for (int32_t slot = 0; slot < LTLM_PAGE; slot++) {
                         fill(row.data, head_dim, slot == 3 ? 1e5f : slot == 4 ? 1e-6f : 1.0f);
                         const ltlm_kernels *portable = ltlm_kernels_portable();
                         (values ? portable->store_value : portable->store_key)(row.data, head_dim, wide,
                                                                                wanted.data, slot);
-                        (values ? table->store_value : table->store_key)(row.data, head_dim, wide, actual.data,
-                                                                         slot);
+                        (values ? table->store_value : table->store_key)(row.data, head_dim, wide,
+                                                                         actual.data, slot);
                     }
                     ASSERT(memcmp(wanted.data, actual.data, size) == 0);
                 }
@@ -580,10 +594,10 @@ enum { POSITIONS = 300, PAGES = (POSITIONS + LTLM_PAGE - 1) / LTLM_PAGE, MOST_DI
 typedef struct {
     int32_t head_dim;
     bool wide;
-    size_t size;               /* bytes of keys, or of values, in a page */
+    size_t size; /* bytes of keys, or of values, in a page */
     guarded pages[PAGES];
     const uint8_t *table[PAGES];
-    float *keys, *values;      /* [POSITIONS][head_dim], as stored */
+    float *keys, *values; /* [POSITIONS][head_dim], as stored */
 } cache;
 
 /* Positions first .. last are written, everything else is NaN; pages outside do not exist. */
@@ -648,8 +662,8 @@ static void reference_attention(const cache *c, const ltlm_attention *job, int32
 }
 
 /* Rows of one attend, checked against the reference and against each row alone. */
-static void check_attention(const ltlm_kernels *table, int32_t head_dim, bool wide, float softcap, int32_t rows,
-                            const int32_t *first, const int32_t *last)
+static void check_attention(const ltlm_kernels *table, int32_t head_dim, bool wide, float softcap,
+                            int32_t rows, const int32_t *first, const int32_t *last)
 {
     int32_t from = first[0], to = last[0];
     for (int32_t row = 1; row < rows; row++) {
@@ -667,9 +681,19 @@ static void check_attention(const ltlm_kernels *table, int32_t head_dim, bool wi
         out[row] = (float *)outputs.data + row * head_dim;
     }
     void *scratch = aligned(table->attend_scratch(to - from + 1, head_dim));
-    ltlm_attention job = {.rows = rows, .head_dim = head_dim, .wide = wide, .pages = c.table, .keys = 0,
-                          .values = c.size, .query = query, .out = out, .first = first, .last = last,
-                          .scale = 1.0f / sqrtf((float)head_dim), .softcap = softcap, .scratch = scratch};
+    ltlm_attention job = {.rows = rows,
+                          .head_dim = head_dim,
+                          .wide = wide,
+                          .pages = c.table,
+                          .keys = 0,
+                          .values = c.size,
+                          .query = query,
+                          .out = out,
+                          .first = first,
+                          .last = last,
+                          .scale = 1.0f / sqrtf((float)head_dim),
+                          .softcap = softcap,
+                          .scratch = scratch};
     table->attend(&job);
     bool rough = strstr(table->name, "bf16") && !wide;
     for (int32_t row = 0; row < rows; row++) {
@@ -699,7 +723,7 @@ static const int32_t head_dims[] = {8, 16, 24, 40, 64, 80, 128, 256, 512};
 
 TEST(attention_of_a_prompt)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (size_t d = 0; d < sizeof head_dims / sizeof *head_dims; d++) {
             static const int32_t starts[] = {0, 1, 50, 63, 64, 200};
             for (size_t s = 0; s < sizeof starts / sizeof *starts; s++) {
@@ -716,7 +740,7 @@ TEST(attention_of_a_prompt)
 
 TEST(attention_of_a_few_rows_in_windows)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int32_t rows = 1; rows <= 8; rows++) {
             for (int trial = 0; trial < 8; trial++) {
                 int32_t first[8], last[8];
@@ -733,14 +757,22 @@ TEST(attention_of_a_few_rows_in_windows)
 
 TEST(attention_survives_great_scores)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         cache c = make_cache(table, 16, true, 0, 99);
         float query[16], out[16], *outs = out;
         const float *queries = query;
         int32_t first = 0, last = 99;
         void *scratch = aligned(table->attend_scratch(100, 16));
-        ltlm_attention job = {.rows = 1, .head_dim = 16, .wide = true, .pages = c.table, .values = c.size,
-                              .query = &queries, .out = &outs, .first = &first, .last = &last, .scale = 1.0f,
+        ltlm_attention job = {.rows = 1,
+                              .head_dim = 16,
+                              .wide = true,
+                              .pages = c.table,
+                              .values = c.size,
+                              .query = &queries,
+                              .out = &outs,
+                              .first = &first,
+                              .last = &last,
+                              .scale = 1.0f,
                               .scratch = scratch};
         fill(query, 16, 1e4f);
         table->attend(&job);
@@ -774,7 +806,8 @@ static double reference_function(int32_t function, double x)
     case LTLM_SIN: return sin(x);
     case LTLM_ACT_SILU: return x / (1.0 + exp(-x));
     case LTLM_ACT_GELU: return 0.5 * x * (1.0 + erf(x / sqrt(2.0)));
-    case LTLM_ACT_GELU_TANH: return 0.5 * x * (1.0 + tanh(sqrt(2.0 / acos(-1.0)) * (x + 0.044715 * x * x * x)));
+    case LTLM_ACT_GELU_TANH:
+        return 0.5 * x * (1.0 + tanh(sqrt(2.0 / acos(-1.0)) * (x + 0.044715 * x * x * x)));
     case LTLM_ACT_RELU: return x > 0.0 ? x : 0.0;
     case LTLM_FLOOR: return floor(x);
     default: return rint(x);
@@ -787,7 +820,7 @@ enum { LENGTHS = sizeof lengths / sizeof *lengths };
 
 TEST(functions_are_near_their_values)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int32_t function = LTLM_NEG; function <= LTLM_ROUND; function++) {
             bool positive = function == LTLM_LOG || function == LTLM_SQRT || function == LTLM_RSQRT;
             for (int l = 0; l < LENGTHS; l++) {
@@ -815,17 +848,19 @@ TEST(functions_are_near_their_values)
 
 TEST(functions_have_their_limits)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         float x[] = {-INFINITY, -200.0f, 0.0f, 200.0f, INFINITY, NAN}, out[6];
         table->unary(LTLM_EXP, x, 6, out);
-        ASSERT(out[0] == 0.0f && out[1] == 0.0f && out[2] == 1.0f && isinf(out[3]) && isinf(out[4]) && isnan(out[5]));
+        ASSERT(out[0] == 0.0f && out[1] == 0.0f && out[2] == 1.0f && isinf(out[3]) && isinf(out[4]) &&
+               isnan(out[5]));
         table->unary(LTLM_TANH, x, 6, out);
         for (int i = 0; i < 5; i++) {
             assert_near("tanh", table->name, tanh((double)x[i]), out[i], 1e-6);
         }
         ASSERT(isnan(out[5]));
         table->unary(LTLM_LOGISTIC, x, 6, out);
-        ASSERT(out[0] == 0.0f && out[1] == 0.0f && out[2] == 0.5f && out[3] == 1.0f && out[4] == 1.0f && isnan(out[5]));
+        ASSERT(out[0] == 0.0f && out[1] == 0.0f && out[2] == 0.5f && out[3] == 1.0f && out[4] == 1.0f &&
+               isnan(out[5]));
         float denormal = -87.5f;
         table->unary(LTLM_EXP, &denormal, 1, out);
         ASSERT(out[0] > 0.0f && out[0] < 1.2e-38f);
@@ -836,7 +871,7 @@ TEST(a_gate_is_an_activation_times_its_other_side)
 {
     static const int32_t functions[] = {LTLM_ACT_SILU, LTLM_ACT_GELU, LTLM_ACT_GELU_TANH, LTLM_LOGISTIC,
                                         LTLM_ACT_RELU};
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int32_t activation = LTLM_SILU; activation <= LTLM_RELU; activation++) {
             for (int l = 0; l < LENGTHS; l++) {
                 int32_t n = lengths[l];
@@ -847,7 +882,8 @@ TEST(a_gate_is_an_activation_times_its_other_side)
                 table->gate(activation, a, b, n, out);
                 for (int32_t i = 0; i < n; i++) {
                     double wanted = reference_function(functions[activation - 1], a[i]) * (double)b[i];
-                    assert_near("a gate", table->name, wanted, out[i], 2e-6 * fabs((double)a[i] * b[i]) + 1e-6 * fabs(wanted));
+                    assert_near("a gate", table->name, wanted, out[i],
+                                2e-6 * fabs((double)a[i] * b[i]) + 1e-6 * fabs(wanted));
                 }
                 table->gate(activation, a, b, n, b);
                 ASSERT(same_bits(b, out, (size_t)n));
@@ -860,7 +896,7 @@ TEST(a_gate_is_an_activation_times_its_other_side)
 
 TEST(norms_and_sums_and_products_of_rows)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int l = 0; l < LENGTHS; l++) {
             int32_t n = lengths[l];
             guarded x = guard((size_t)n * sizeof(float)), y = guard((size_t)n * sizeof(float));
@@ -899,7 +935,7 @@ TEST(norms_and_sums_and_products_of_rows)
 
 TEST(rope_turns_pairs)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int32_t n = 8; n <= 264; n += 8) {
             guarded x = guard((size_t)n * sizeof(float)), c = guard((size_t)n * sizeof(float));
             guarded s = guard((size_t)n * sizeof(float));
@@ -923,7 +959,7 @@ TEST(rope_turns_pairs)
 
 TEST(softmax_and_the_log_of_its_sum)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int l = 0; l < LENGTHS; l++) {
             int32_t n = lengths[l];
             guarded x = guard((size_t)n * sizeof(float));
@@ -957,7 +993,7 @@ TEST(softmax_and_the_log_of_its_sum)
 
 TEST(argmax_is_the_first_of_the_greatest)
 {
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         for (int l = 0; l < LENGTHS; l++) {
             int32_t n = lengths[l];
             guarded x = guard((size_t)n * sizeof(float));
@@ -987,7 +1023,7 @@ TEST(a_table_is_chosen_by_name)
     ASSERT(ltlm_kernels_choose("no such table") == NULL);
     ASSERT(ltlm_kernels_choose("portable") == ltlm_kernels_portable());
     ASSERT(ltlm_kernels_choose(NULL) != NULL);
-    FOR_TABLES(table) {
+    FOR_TABLES (table) {
         ASSERT(ltlm_kernels_choose(table->name) == table);
     }
 }

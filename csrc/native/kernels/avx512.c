@@ -18,7 +18,7 @@ static bool can_run(bool bf16)
     __cpuidex(seventh, 7, 0);
     __cpuidex(more, 7, 1);
     bool saves = (level[2] >> 27 & 1) && (_xgetbv(0) & 0xe6) == 0xe6;
-    unsigned wanted = 1u << 5 | 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* AVX2, F, DQ, BW, VL */
+    unsigned wanted = 1u << 5 | 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;          /* AVX2, F, DQ, BW, VL */
     bool has = ((unsigned)seventh[1] & wanted) == wanted && (seventh[2] >> 11 & 1); /* VNNI */
     return saves && has && (level[2] >> 12 & level[2] >> 29 & 1) && (!bf16 || (more[0] >> 5 & 1));
 #else
@@ -50,29 +50,17 @@ static void multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t f
     }
 }
 
-#define TABLE(table_name, table_attend)                    \
-    {                                                      \
-        .name = table_name,                                \
-        .row_step = LTLM_PANEL,                           \
-        .activation_bytes = ltlm__avx512_activation_bytes, \
-        .prepare = ltlm__avx512_prepare,                   \
-        .multiply_scratch = multiply_scratch,              \
-        .multiply = multiply,                              \
-        .sum_weights = ltlm__avx512_sum_weights,           \
-        .embed = ltlm__avx512_embed,                       \
-        .store_key = ltlm__avx512_store_key,               \
-        .store_value = ltlm__avx512_store_value,           \
-        .attend_scratch = ltlm__avx512_attend_scratch,     \
-        .attend = table_attend,                            \
-        .rms_norm = ltlm__avx512_rms_norm,                 \
-        .rope = ltlm__avx512_rope,                         \
-        .gate = ltlm__avx512_gate,                         \
-        .unary = ltlm__avx512_unary,                       \
-        .add = ltlm__avx512_add,                           \
-        .mul = ltlm__avx512_mul,                           \
-        .softmax = ltlm__avx512_softmax,                   \
-        .argmax = ltlm__avx512_argmax,                     \
-        .log_sum_exp = ltlm__avx512_log_sum_exp,           \
+#define TABLE(table_name, table_attend)                                                                      \
+    {                                                                                                        \
+        .name = table_name, .row_step = LTLM_PANEL, .activation_bytes = ltlm__avx512_activation_bytes,       \
+        .prepare = ltlm__avx512_prepare, .multiply_scratch = multiply_scratch, .multiply = multiply,         \
+        .sum_weights = ltlm__avx512_sum_weights, .embed = ltlm__avx512_embed,                                \
+        .store_key = ltlm__avx512_store_key, .store_value = ltlm__avx512_store_value,                        \
+        .attend_scratch = ltlm__avx512_attend_scratch, .attend = table_attend,                               \
+        .rms_norm = ltlm__avx512_rms_norm, .rope = ltlm__avx512_rope, .gate = ltlm__avx512_gate,             \
+        .unary = ltlm__avx512_unary, .add = ltlm__avx512_add, .mul = ltlm__avx512_mul,                       \
+        .softmax = ltlm__avx512_softmax, .argmax = ltlm__avx512_argmax,                                      \
+        .log_sum_exp = ltlm__avx512_log_sum_exp,                                                             \
     }
 
 const ltlm_kernels *ltlm_kernels_avx512(void)

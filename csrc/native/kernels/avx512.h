@@ -15,10 +15,14 @@
 
 #define LTLM_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
-#define LTLM_TARGET_BEGIN(features) \
+#define LTLM_TARGET_BEGIN(features)                                                                          \
     LTLM_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
 #define LTLM_TARGET_END LTLM_PRAGMA(clang attribute pop)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define LTLM_UNROLL(count) LTLM_PRAGMA(clang loop unroll(disable)) /* minutes of compiling otherwise */
+#else
 #define LTLM_UNROLL(count) LTLM_PRAGMA(clang loop unroll_count(count))
+#endif
 #elif defined(__GNUC__)
 #define LTLM_TARGET_BEGIN(features) LTLM_PRAGMA(GCC push_options) LTLM_PRAGMA(GCC target(features))
 #define LTLM_TARGET_END LTLM_PRAGMA(GCC pop_options)
@@ -157,10 +161,10 @@ LTLM_INLINE __m512 ltlm__sum_each_float(const __m512 *v)
     LTLM_UNROLL(4)
     for (int q = 0; q < 4; q++) {
         const __m512 *p = v + 4 * q;
-        __m512d a = _mm512_castps_pd(
-            _mm512_add_ps(_mm512_unpacklo_ps(p[0], p[1]), _mm512_unpackhi_ps(p[0], p[1])));
-        __m512d b = _mm512_castps_pd(
-            _mm512_add_ps(_mm512_unpacklo_ps(p[2], p[3]), _mm512_unpackhi_ps(p[2], p[3])));
+        __m512d a =
+            _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(p[0], p[1]), _mm512_unpackhi_ps(p[0], p[1])));
+        __m512d b =
+            _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(p[2], p[3]), _mm512_unpackhi_ps(p[2], p[3])));
         quads[q] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
                                  _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
     }

@@ -114,11 +114,11 @@ static void find(const ltlm_attention *job, ltlm__attend_state *s, int32_t first
 static float mask_scores(const ltlm_attention *job, const ltlm__attend_state *s, int32_t row)
 {
     float *scores = s->scores + (size_t)row * LTLM_SPAN;
-    __m512 scale = _mm512_set1_ps(job->scale), cap = _mm512_set1_ps(job->softcap), hidden = _mm512_set1_ps(-INFINITY);
-    __m512 highest = _mm512_set1_ps(s->highest[row]);
+    __m512 scale = _mm512_set1_ps(job->scale), cap = _mm512_set1_ps(job->softcap);
+    __m512 hidden = _mm512_set1_ps(-INFINITY), highest = _mm512_set1_ps(s->highest[row]);
     __m512i first = _mm512_set1_epi32(job->first[row]), last = _mm512_set1_epi32(job->last[row]);
-    __m512i position = _mm512_add_epi32(_mm512_set1_epi32(s->begin),
-                                        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    __m512i position = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    position = _mm512_add_epi32(position, _mm512_set1_epi32(s->begin));
     for (int32_t i = 0; i < LTLM_SPAN; i += 16) {
         __m512 v = _mm512_mul_ps(_mm512_load_ps(scores + i), scale);
         if (job->softcap > 0.0f) {
@@ -153,7 +153,9 @@ static void softmax(const ltlm_attention *job, ltlm__attend_state *s)
     _Alignas(LTLM_ALIGN) float fall[LTLM_QUERY_BLOCK] = {0};
     for (int32_t row = 0; row < job->rows; row++) {
         float highest = mask_scores(job, s, row);
-        fall[row] = highest == s->highest[row] ? 0.0f : s->highest[row] - highest; /* not infinity - infinity */
+        if (highest != s->highest[row]) { /* not infinity - infinity */
+            fall[row] = s->highest[row] - highest;
+        }
         s->highest[row] = highest;
     }
     for (int32_t row = 0; row < LTLM_QUERY_BLOCK; row += 16) {
@@ -201,7 +203,8 @@ void ltlm__avx512_attend_with(const ltlm_attention *job, const ltlm__attend_arit
 static void prepare(const ltlm_attention *job, ltlm__attend_state *s)
 {
     for (int32_t row = 0; row < job->rows; row++) {
-        memcpy(s->query + (size_t)row * (size_t)s->width, job->query[row], (size_t)job->head_dim * sizeof(float));
+        memcpy(s->query + (size_t)row * (size_t)s->width, job->query[row],
+               (size_t)job->head_dim * sizeof(float));
     }
 }
 
@@ -227,7 +230,8 @@ LTLM_INLINE source source_of(const ltlm_attention *job)
     return ltlm__loads(job) ? TILE : job->wide ? FLOATS : HALVES;
 }
 
-LTLM_INLINE void score_tile(const ltlm_attention *job, ltlm__attend_state *s, int32_t row, int rows, source from)
+LTLM_INLINE void score_tile(const ltlm_attention *job, ltlm__attend_state *s, int32_t row, int rows,
+                            source from)
 {
     __m512 sums[LTLM_ROW_TILE][LTLM_SPAN_TILES];
     const float *query = s->query + (size_t)row * (size_t)s->width, *keys = s->tile;
@@ -334,7 +338,8 @@ LTLM_INLINE void add_columns(ltlm__attend_state *s, int32_t row, int rows, int32
     }
 }
 
-LTLM_INLINE void add_from(const ltlm_attention *job, ltlm__attend_state *s, int32_t row, int rows, source from)
+LTLM_INLINE void add_from(const ltlm_attention *job, ltlm__attend_state *s, int32_t row, int rows,
+                          source from)
 {
     int32_t column = 0;
     for (; column + 64 <= job->head_dim; column += 64) {

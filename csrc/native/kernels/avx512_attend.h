@@ -28,7 +28,7 @@ typedef struct {
     float *totals;  /* [rows]: sum of the weights so far */
     float *factors; /* [rows]: what sums and totals are multiplied with before a span is added */
     int32_t width;
-    int32_t begin; /* first position of the span */
+    int32_t begin;                        /* first position of the span */
     const uint8_t *keys[LTLM_SPAN_TILES]; /* [head_dim][16]; what nobody looks at may be any keys */
     const uint8_t *values[LTLM_SPAN];     /* [head_dim]; zeros where nobody looks */
     const uint8_t *zeros;                 /* [width] floats */
@@ -36,9 +36,9 @@ typedef struct {
 
 /* The arithmetic. Each works on a whole span and all rows. */
 typedef struct {
-    void (*prepare)(const ltlm_attention *job, ltlm__attend_state *s);  /* query */
+    void (*prepare)(const ltlm_attention *job, ltlm__attend_state *s); /* query */
     void (*load_keys)(const ltlm_attention *job, ltlm__attend_state *s);
-    void (*score)(const ltlm_attention *job, ltlm__attend_state *s);    /* scores = query * keys, not scaled */
+    void (*score)(const ltlm_attention *job, ltlm__attend_state *s); /* query * keys, not scaled */
     void (*load_values)(const ltlm_attention *job, ltlm__attend_state *s);
     void (*add_values)(const ltlm_attention *job, ltlm__attend_state *s); /* sums = sums * factors + ... */
 } ltlm__attend_arithmetic;
@@ -65,25 +65,26 @@ LTLM_INLINE __m512 ltlm__load_some_elements(bool wide, const uint8_t *elements, 
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lanes, elements + index * sizeof(uint16_t)));
 }
 
-/* Whether keys and values are converted into the tile first; for few rows that is not worth it, and they are converted
- * where they are used. */
+/* Whether keys and values are converted into the tile first; for few rows that is not worth it, and they are
+ * converted where they are used. */
 LTLM_INLINE bool ltlm__loads(const ltlm_attention *job)
 {
     return job->rows > LTLM_ROW_TILE;
 }
 
-/* Calls function(job, s, row, number of rows) for all rows, LTLM_ROW_TILE at a time, with the number a
- * constant. */
-#define LTLM_FOR_ROW_TILES(function, job, s)                                     \
-    for (int32_t row = 0; row < (job)->rows; row += LTLM_ROW_TILE) {             \
-        switch ((job)->rows - row) {                                             \
-        case 1: function((job), (s), row, 1); break;                             \
-        case 2: function((job), (s), row, 2); break;                             \
-        case 3: function((job), (s), row, 3); break;                             \
-        case 4: function((job), (s), row, 4); break;                             \
-        case 5: function((job), (s), row, 5); break;                             \
-        default: function((job), (s), row, LTLM_ROW_TILE); break;                \
-        }                                                                        \
+/* Calls function(job, s, row, number of rows) for all rows, with the number a constant, LTLM_ROW_TILE at
+ * most. */
+#define LTLM_FOR_ROW_TILES(function, job, s)                                                                 \
+    for (int32_t row = 0, count; row < (job)->rows; row += count) {                                          \
+        count = (job)->rows - row < LTLM_ROW_TILE ? (job)->rows - row : LTLM_ROW_TILE;                       \
+        count = count == 5 ? 4 : count; /* rare enough */                                                    \
+        switch (count) {                                                                                     \
+        case 1: function((job), (s), row, 1); break;                                                         \
+        case 2: function((job), (s), row, 2); break;                                                         \
+        case 3: function((job), (s), row, 3); break;                                                         \
+        case 4: function((job), (s), row, 4); break;                                                         \
+        default: function((job), (s), row, LTLM_ROW_TILE); break;                                            \
+        }                                                                                                    \
     }
 
 LTLM_TARGET_END

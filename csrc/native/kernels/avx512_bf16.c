@@ -18,8 +18,8 @@ LTLM_TARGET_BEGIN(LTLM_AVX512 ",avx512bf16")
 /* The lanes of a and b as pairs. */
 LTLM_INLINE __m512i pairs(__m512 a, __m512 b)
 {
-    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
-                                           22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23,
+                                           7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     return _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(b, a));
 }
 
@@ -53,7 +53,8 @@ static void prepare(const ltlm_attention *job, ltlm__attend_state *s)
 LTLM_INLINE __m512i key_pairs(const uint8_t *keys, int32_t i)
 {
     size_t index = (size_t)i * 2 * LTLM_KEY_TILE;
-    return pairs(ltlm__load_elements(false, keys, index), ltlm__load_elements(false, keys, index + LTLM_KEY_TILE));
+    return pairs(ltlm__load_elements(false, keys, index),
+                 ltlm__load_elements(false, keys, index + LTLM_KEY_TILE));
 }
 
 static void load_keys(const ltlm_attention *job, ltlm__attend_state *s)
@@ -70,7 +71,8 @@ static void load_keys(const ltlm_attention *job, ltlm__attend_state *s)
     }
 }
 
-LTLM_INLINE void score_tile(const ltlm_attention *job, ltlm__attend_state *s, int32_t row, int rows, bool loaded)
+LTLM_INLINE void score_tile(const ltlm_attention *job, ltlm__attend_state *s, int32_t row, int rows,
+                            bool loaded)
 {
     __m512 sums[LTLM_ROW_TILE][LTLM_SPAN_TILES];
     size_t step = (size_t)s->width / 2;
@@ -115,17 +117,15 @@ LTLM_INLINE void score_rows(const ltlm_attention *job, ltlm__attend_state *s, in
     }
 }
 
-static void score(const ltlm_attention *job, ltlm__attend_state *s)
-{
-    LTLM_FOR_ROW_TILES(score_rows, job, s)
-}
+static void score(const ltlm_attention *job, ltlm__attend_state *s){LTLM_FOR_ROW_TILES(score_rows, job, s)}
 
 /* ---- values: [SPAN / 2][width] pairs ---- */
 
 /* 16 elements from i on of two positions, all of them or some `lanes`. */
 LTLM_INLINE __m512i value_pairs(const uint8_t *const *values, int32_t i)
 {
-    return pairs(ltlm__load_elements(false, values[0], (size_t)i), ltlm__load_elements(false, values[1], (size_t)i));
+    return pairs(ltlm__load_elements(false, values[0], (size_t)i),
+                 ltlm__load_elements(false, values[1], (size_t)i));
 }
 
 LTLM_INLINE __m512i some_value_pairs(const uint8_t *const *values, int32_t i, __mmask16 lanes)
@@ -231,11 +231,11 @@ static void add_values(const ltlm_attention *job, ltlm__attend_state *s)
 
 void ltlm__avx512_bf16_attend(const ltlm_attention *job)
 {
-    static const ltlm__attend_arithmetic pairs_of_bfloat16 = {prepare, load_keys, score, load_values, add_values};
+    static const ltlm__attend_arithmetic bfloat16 = {prepare, load_keys, score, load_values, add_values};
     if (job->wide) {
         ltlm__avx512_attend(job);
     } else {
-        ltlm__avx512_attend_with(job, &pairs_of_bfloat16);
+        ltlm__avx512_attend_with(job, &bfloat16);
     }
 }
 

@@ -1,19 +1,19 @@
 /* avx512_blocks.c - products of INT4_BLOCK weights with activations quantised to bytes: see avx512_panels.h.
  *
- * 256 bytes of weights are a set of 16 blocks: their products with one row of activations come together in the 16
- * lanes of a vector, where the zero point comes off, and are multiplied with the 16 scales. So a row's product is
- * 16 sums of every 16th block, added in pairs at the end. Panels keep to that order: all blocks of a lane, then all
- * of the lane that is added to it.
+ * 256 bytes of weights are a set of 16 blocks: their products with one row of activations come together in
+ * the 16 lanes of a vector, where the zero point comes off, and are multiplied with the 16 scales. So a row's
+ * product is 16 sums of every 16th block, added in pairs at the end. Panels keep to that order: all blocks of
+ * a lane, then all of the lane that is added to it.
  */
 #include "avx512_panels.h"
 
 #ifdef LTLM_HAS_AVX512
 
-
 enum {
+    AHEAD = 2048,    /* bytes from weights in use to weights asked for */
     SET_BYTES = 256, /* of weights, in a set of 16 blocks */
     SET_COLUMNS = 512,
-    VECTORS = 8,  /* of unpacked weights in a set */
+    VECTORS = 8,   /* of unpacked weights in a set */
     TILE_ROWS = 4, /* rows of activations multiplied with a weight row together */
     PANEL_ROWS = 6 /* rows of packed activations multiplied with a panel together */
 };
@@ -50,32 +50,49 @@ LTLM_INLINE void unpack_set(const uint8_t *weights, const uint8_t *scales, size_
     }
     out->sums = sum_quads(sums[0], sums[1], sums[2], sums[3]);
     __m256i halves = _mm256_maskz_loadu_epi16(ltlm__lanes16((int32_t)(bytes / 16)), scales);
-    __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15); /* as sum_quads */
+    /* As sum_quads. */
+    __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     out->scales = _mm512_permutexvar_ps(order, _mm512_cvtph_ps(halves));
 }
 
-static void unpack_row(const ltlm_weights *w, int32_t n, block_set *out)
+/* A weight row, as it lies in the file. */
+typedef struct {
+    const uint8_t *weights, *scales;
+    size_t bytes; /* of weights */
+} block_row;
+
+static block_row row_at(const ltlm_weights *w, int32_t n)
 {
-    size_t bytes = ltlm__row_bytes(w->format, w->columns), scale_bytes = bytes / 16 * sizeof(uint16_t);
-    const uint8_t *row = ltlm__weight_row(w, n);
-    const uint8_t *scales = (const uint8_t *)w->scales + (size_t)n * scale_bytes;
-    for (size_t k = 0; k < bytes; k += SET_BYTES, scales += 16 * sizeof(uint16_t)) {
-        size_t left = bytes - k;
-        if (left >= SET_BYTES) {
-            _mm_prefetch((const char *)row + k + 2048, _MM_HINT_T0);
-            _mm_prefetch((const char *)row + k + 2112, _MM_HINT_T0);
-            _mm_prefetch((const char *)row + k + 2176, _MM_HINT_T0);
-            _mm_prefetch((const char *)row + k + 2240, _MM_HINT_T0);
-            unpack_set(row + k, scales, SET_BYTES, out++);
-        } else {
-            unpack_set(row + k, scales, left, out++);
+    size_t bytes = ltlm__row_bytes(w->format, w->columns);
+    const uint8_t *scales = (const uint8_t *)w->scales + (size_t)n * (bytes / 16) * sizeof(uint16_t);
+    return (block_row){ltlm__weight_row(w, n), scales, bytes};
+}
+
+/* ---- up to LTLM_STREAM rows of activations ---- */
+
+/* A set with `rows` of activations that begin at x. */
+LTLM_INLINE void add_set(const block_set *set, const uint8_t *x, size_t step, const __m512i *offsets,
+                         int rows, __m512 *sums)
+{
+    LTLM_UNROLL(4)
+    for (int m = 0; m < rows; m++) {
+        const uint8_t *q = x + (size_t)m * step;
+        __m512i d[4];
+        LTLM_UNROLL(4)
+        for (int i = 0; i < 4; i++) {
+            __m512i even = _mm512_load_si512(q + 128 * i), odd = _mm512_load_si512(q + 128 * i + 64);
+            d[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), even, set->weights[2 * i]);
+            d[i] = _mm512_dpbusd_epi32(d[i], odd, set->weights[2 * i + 1]);
         }
+        __m512i block = sum_quads(d[0], d[1], d[2], d[3]);
+        block = _mm512_sub_epi32(block, _mm512_mullo_epi32(offsets[m], set->sums));
+        sums[m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(block), set->scales, sums[m]);
     }
 }
 
-/* One weight row and `rows` of activations that begin at x. */
-LTLM_INLINE void dot(const block_set *sets, size_t count, const uint8_t *x, size_t step,
-                     const ltlm_quantised *quantised, int rows, __m512 (*out)[LTLM_GROUP])
+/* A weight row with `rows` of activations that begin at x. */
+LTLM_INLINE void dot(block_row w, const uint8_t *x, size_t step, const ltlm_quantised *quantised, int rows,
+                     __m512 (*out)[LTLM_GROUP])
 {
     __m512 sums[TILE_ROWS];
     __m512i offsets[TILE_ROWS];
@@ -84,21 +101,20 @@ LTLM_INLINE void dot(const block_set *sets, size_t count, const uint8_t *x, size
         sums[m] = _mm512_setzero_ps();
         offsets[m] = _mm512_set1_epi32(quantised[m].zero_point + 128);
     }
-    for (size_t s = 0; s < count; s++, sets++, x += SET_COLUMNS) {
+    block_set set;
+    for (; w.bytes >= SET_BYTES; w.bytes -= SET_BYTES, x += SET_COLUMNS) {
         LTLM_UNROLL(4)
-        for (int m = 0; m < rows; m++) {
-            const uint8_t *q = x + (size_t)m * step;
-            __m512i d[4];
-            LTLM_UNROLL(4)
-            for (int i = 0; i < 4; i++) {
-                __m512i even = _mm512_load_si512(q + 128 * i), odd = _mm512_load_si512(q + 128 * i + 64);
-                d[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), even, sets->weights[2 * i]);
-                d[i] = _mm512_dpbusd_epi32(d[i], odd, sets->weights[2 * i + 1]);
-            }
-            __m512i block = sum_quads(d[0], d[1], d[2], d[3]);
-            block = _mm512_sub_epi32(block, _mm512_mullo_epi32(offsets[m], sets->sums));
-            sums[m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(block), sets->scales, sums[m]);
+        for (size_t i = 0; i < SET_BYTES; i += 64) {
+            _mm_prefetch((const char *)w.weights + AHEAD + i, _MM_HINT_T0);
         }
+        unpack_set(w.weights, w.scales, SET_BYTES, &set);
+        add_set(&set, x, step, offsets, rows, sums);
+        w.weights += SET_BYTES;
+        w.scales += LTLM_SET * sizeof(uint16_t);
+    }
+    if (w.bytes) {
+        unpack_set(w.weights, w.scales, w.bytes, &set);
+        add_set(&set, x, step, offsets, rows, sums);
     }
     LTLM_UNROLL(4)
     for (int m = 0; m < rows; m++) {
@@ -106,20 +122,18 @@ LTLM_INLINE void dot(const block_set *sets, size_t count, const uint8_t *x, size
     }
 }
 
-/* ---- up to LTLM_STREAM rows of activations ---- */
-
 /* A weight row with `rows` <= TILE_ROWS of activations from m on. */
-static void dot_rows(const block_set *sets, const ltlm_activations *a, int32_t m, int32_t rows,
+static void dot_rows(block_row w, const ltlm_activations *a, int32_t m, int32_t rows,
                      __m512 (*out)[LTLM_GROUP])
 {
-    size_t step = ltlm__unpacked_bytes(LTLM_INT4_BLOCK, a->columns), count = ltlm__block_sets(a->columns);
+    size_t step = ltlm__unpacked_bytes(LTLM_INT4_BLOCK, a->columns);
     const uint8_t *x = a->bytes + (size_t)m * step;
     const ltlm_quantised *quantised = a->quantised + m;
     switch (rows) {
-    case 1: dot(sets, count, x, step, quantised, 1, out); break;
-    case 2: dot(sets, count, x, step, quantised, 2, out); break;
-    case 3: dot(sets, count, x, step, quantised, 3, out); break;
-    default: dot(sets, count, x, step, quantised, 4, out); break;
+    case 1: dot(w, x, step, quantised, 1, out); break;
+    case 2: dot(w, x, step, quantised, 2, out); break;
+    case 3: dot(w, x, step, quantised, 3, out); break;
+    default: dot(w, x, step, quantised, 4, out); break;
     }
 }
 
@@ -130,24 +144,20 @@ LTLM_INLINE void finish(__m512 sums, float inverse_scale, const float *bias, __m
     ltlm__finish(sums, inverse_scale, _mm512_set1_ps(1.0f), bias, lanes, out);
 }
 
-/* Up to LTLM_GROUP weight rows from n on. */
-static void stream(const ltlm_weights *w, const ltlm_activations *a, int32_t n, int32_t count, const float *bias,
-                   float *out, size_t stride, block_set *scratch)
+/* Up to LTLM_GROUP weight rows from n on, with rows m .. m + rows - 1 of activations. */
+static void stream(const ltlm_weights *w, const ltlm_activations *a, int32_t n, int32_t count, int32_t m,
+                   int32_t rows, const float *bias, float *out, size_t stride)
 {
-    __m512 sums[LTLM_STREAM][LTLM_GROUP];
+    __m512 sums[TILE_ROWS][LTLM_GROUP];
     for (int32_t i = 0; i < count; i++) {
-        unpack_row(w, n + i, scratch);
-        for (int32_t m = 0; m < a->rows; m += TILE_ROWS) {
-            int32_t rows = a->rows - m < TILE_ROWS ? a->rows - m : TILE_ROWS;
-            dot_rows(scratch, a, m, rows, (__m512(*)[LTLM_GROUP]) & sums[m][i]);
-        }
+        dot_rows(row_at(w, n + i), a, m, rows, (__m512(*)[LTLM_GROUP]) & sums[0][i]);
     }
-    for (int32_t m = 0; m < a->rows; m++) {
+    for (int32_t row = 0; row < rows; row++) {
         for (int32_t i = count; i < LTLM_GROUP; i++) {
-            sums[m][i] = _mm512_setzero_ps();
+            sums[row][i] = _mm512_setzero_ps();
         }
-        finish(ltlm__sum_each_float(sums[m]), a->quantised[m].inverse_scale, bias, ltlm__lanes16(count),
-               out + (size_t)m * stride);
+        finish(ltlm__sum_each_float(sums[row]), a->quantised[m + row].inverse_scale, bias,
+               ltlm__lanes16(count), out + (size_t)(m + row) * stride);
     }
 }
 
@@ -165,7 +175,8 @@ typedef struct {
 static void pack_scales(const ltlm_weights *w, int32_t n, int32_t count, int half, block_panel *panel)
 {
     size_t blocks = (size_t)w->columns / LTLM_BLOCK;
-    const uint8_t *rows = (const uint8_t *)w->scales + (count > 0 ? (size_t)n * blocks * sizeof(uint16_t) : 0);
+    const uint8_t *rows = w->scales;
+    rows += count > 0 ? (size_t)n * blocks * sizeof(uint16_t) : 0;
     for (size_t set = 0; set < panel->sets; set++) {
         __mmask16 lanes = ltlm__lanes16((int32_t)(blocks - LTLM_SET * set));
         __m512i v[16];
@@ -176,7 +187,8 @@ static void pack_scales(const ltlm_weights *w, int32_t n, int32_t count, int hal
         ltlm__transpose(v);
         for (size_t i = 0; i < 16; i++) {
             size_t lane = i % 4 * 4 + i / 4; /* as sum_quads */
-            panel->scales[2 * ltlm__block_place(panel->sets, set, lane) + (size_t)half] = _mm512_castsi512_ps(v[i]);
+            size_t place = ltlm__block_place(panel->sets, set, lane);
+            panel->scales[2 * place + (size_t)half] = _mm512_castsi512_ps(v[i]);
         }
     }
 }
@@ -233,7 +245,8 @@ LTLM_INLINE void sum_lane(const block_panel *panel, size_t place, const uint8_t 
     }
 }
 
-/* A panel with PANEL_ROWS rows of packed activations from x on. Lanes are added in pairs, pairs in pairs, and so on. */
+/* A panel with PANEL_ROWS rows of packed activations from x on. Lanes are added in pairs, pairs in pairs, and
+ * so on. */
 static void tile(const block_panel *panel, const uint8_t *x, const ltlm_quantised *quantised, int32_t rows,
                  __m512 (*out)[2])
 {
@@ -266,8 +279,8 @@ static block_panel panel_in(void *scratch, int32_t columns)
 }
 
 /* `count` <= LTLM_PANEL weight rows from n on. */
-static void multiply_panel(const ltlm_weights *w, const ltlm_activations *a, int32_t n, int32_t count, bool more,
-                           const float *bias, float *out, size_t stride, block_panel *panel)
+static void multiply_panel(const ltlm_weights *w, const ltlm_activations *a, int32_t n, int32_t count,
+                           bool more, const float *bias, float *out, size_t stride, block_panel *panel)
 {
     ltlm__avx512_pack_weights(w, n, count, panel->weights);
     pack_scales(w, n, count, 0, panel);
@@ -296,23 +309,27 @@ static void multiply_panel(const ltlm_weights *w, const ltlm_activations *a, int
 
 size_t ltlm__avx512_block_scratch(int32_t columns)
 {
-    size_t sets = ltlm__block_sets(columns);
-    size_t panel = LTLM_PANEL * ltlm__unpacked_bytes(LTLM_INT4_BLOCK, columns) + 4 * LTLM_SET * sets * sizeof(__m512);
-    return panel > sets * sizeof(block_set) ? panel : sets * sizeof(block_set);
+    size_t weights = LTLM_PANEL * ltlm__unpacked_bytes(LTLM_INT4_BLOCK, columns);
+    return weights + 4 * LTLM_SET * ltlm__block_sets(columns) * sizeof(__m512);
 }
 
 void ltlm__avx512_block_multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t from, int32_t to,
                                  const float *bias, float *out, size_t stride, void *scratch)
 {
-    block_panel panel = panel_in(scratch, w->columns);
-    int32_t most = a->rows > LTLM_STREAM ? LTLM_PANEL : LTLM_GROUP;
-    for (int32_t n = from; n < to; n += most) {
-        int32_t count = to - n < most ? to - n : most;
-        const float *some = bias ? bias + n : NULL;
-        if (a->rows > LTLM_STREAM) {
-            multiply_panel(w, a, n, count, to - n >= 2 * LTLM_PANEL, some, out + n, stride, &panel);
-        } else {
-            stream(w, a, n, count, some, out + n, stride, scratch);
+    if (a->rows > LTLM_STREAM) {
+        block_panel panel = panel_in(scratch, w->columns);
+        for (int32_t n = from; n < to; n += LTLM_PANEL) {
+            int32_t count = to - n < LTLM_PANEL ? to - n : LTLM_PANEL;
+            multiply_panel(w, a, n, count, to - n >= 2 * LTLM_PANEL, bias ? bias + n : NULL, out + n, stride,
+                           &panel);
+        }
+        return;
+    }
+    for (int32_t n = from; n < to; n += LTLM_GROUP) {
+        int32_t count = to - n < LTLM_GROUP ? to - n : LTLM_GROUP;
+        for (int32_t m = 0; m < a->rows; m += TILE_ROWS) {
+            int32_t rows = a->rows - m < TILE_ROWS ? a->rows - m : TILE_ROWS;
+            stream(w, a, n, count, m, rows, bias ? bias + n : NULL, out + n, stride);
         }
     }
 }

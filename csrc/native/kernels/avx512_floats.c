@@ -89,8 +89,8 @@ void ltlm__avx512_embed(const ltlm_weights *table, int32_t row, float factor, fl
 
 /* ---- products ---- */
 
-LTLM_INLINE void dot(int32_t format, const uint8_t *w, const float *x, size_t x_stride, int32_t columns, int rows,
-                     __m512 (*out)[LTLM_GROUP])
+LTLM_INLINE void dot(int32_t format, const uint8_t *w, const float *x, size_t x_stride, int32_t columns,
+                     int rows, __m512 (*out)[LTLM_GROUP])
 {
     __m512 sums[TILE_ROWS][CHAINS];
     LTLM_UNROLL(4)
@@ -120,13 +120,15 @@ LTLM_INLINE void dot(int32_t format, const uint8_t *w, const float *x, size_t x_
             LTLM_UNROLL(4)
             for (int m = 0; m < rows; m++) {
                 const float *from = x + (size_t)m * x_stride + k + 16 * c;
-                sums[m][c] = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(ltlm__lanes16(lanes), from), v, sums[m][c]);
+                sums[m][c] =
+                    _mm512_fmadd_ps(_mm512_maskz_loadu_ps(ltlm__lanes16(lanes), from), v, sums[m][c]);
             }
         }
     }
     LTLM_UNROLL(4)
     for (int m = 0; m < rows; m++) {
-        out[m][0] = _mm512_add_ps(_mm512_add_ps(sums[m][0], sums[m][1]), _mm512_add_ps(sums[m][2], sums[m][3]));
+        out[m][0] =
+            _mm512_add_ps(_mm512_add_ps(sums[m][0], sums[m][1]), _mm512_add_ps(sums[m][2], sums[m][3]));
     }
 }
 
@@ -170,7 +172,8 @@ static void multiply_group(const ltlm_weights *w, const ltlm_activations *a, int
             }
         }
         for (int32_t i = 0; i < rows; i++) {
-            ltlm__finish(ltlm__sum_each_float(sums[i]), 1.0f, scales, bias, lanes, out + (size_t)(m + i) * stride);
+            ltlm__finish(ltlm__sum_each_float(sums[i]), 1.0f, scales, bias, lanes,
+                         out + (size_t)(m + i) * stride);
         }
     }
 }

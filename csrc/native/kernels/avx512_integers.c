@@ -6,7 +6,10 @@
 
 #include "portable.h"
 
-enum { AHEAD = 4096 /* bytes from weights in use to weights asked for */ };
+enum {
+    AHEAD = 4096, /* bytes from weights in use to weights asked for */
+    CACHE = 32768 /* of the nearest cache, for activations */
+};
 
 LTLM_TARGET_BEGIN(LTLM_AVX512)
 
@@ -94,8 +97,8 @@ LTLM_INLINE void finish_row(const product *job, const finishing *f, int32_t m, _
     __m512i offset = _mm512_set1_epi32(quantised.zero_point + 128);
     sums = _mm512_sra_epi32(sums, f->shift);
     sums = _mm512_sub_epi32(sums, _mm512_mullo_epi32(offset, f->weight_sums));
-    ltlm__finish(_mm512_cvtepi32_ps(sums), quantised.inverse_scale, f->scales, job->bias ? job->bias + f->n : NULL,
-                 f->lanes, job->out + (size_t)m * job->stride + f->n);
+    ltlm__finish(_mm512_cvtepi32_ps(sums), quantised.inverse_scale, f->scales,
+                 job->bias ? job->bias + f->n : NULL, f->lanes, job->out + (size_t)m * job->stride + f->n);
 }
 
 /* One weight row and one row of activations: four sums, to be independent of their latency. */
@@ -130,8 +133,8 @@ LTLM_INLINE __m512i dot_one(const uint8_t *w, size_t bytes, int planes, const ui
 }
 
 /* One weight row and `rows` <= LTLM_STREAM of activations. */
-LTLM_INLINE void dot_some(const uint8_t *w, size_t bytes, int planes, const uint8_t *x, size_t step,
-                          int rows, __m512i *out)
+LTLM_INLINE void dot_some(const uint8_t *w, size_t bytes, int planes, const uint8_t *x, size_t step, int rows,
+                          __m512i *out)
 {
     __m512i sums[LTLM_STREAM];
     LTLM_UNROLL(8)
@@ -172,17 +175,17 @@ LTLM_INLINE void dot_row(const uint8_t *w, size_t bytes, int planes, const uint8
     }
 }
 
-/* Up to LTLM_GROUP weight rows. */
-static void stream(const product *job, int32_t n, int32_t count)
+/* Up to LTLM_GROUP weight rows, with rows m .. m + rows - 1 of activations. */
+static void stream(const product *job, int32_t n, int32_t count, int32_t m, int32_t rows)
 {
     __m512i sums[LTLM_STREAM][LTLM_GROUP];
-    int32_t rows = job->a->rows;
+    const uint8_t *x = job->a->bytes + (size_t)m * job->step;
     for (int32_t i = 0; i < count; i++) {
         const uint8_t *row = job->w->data + (size_t)(n + i) * job->bytes;
         switch (job->w->format) {
-        case LTLM_INT8: dot_row(row, job->bytes, 1, job->a->bytes, job->step, rows, &sums[0][i]); break;
-        case LTLM_INT4: dot_row(row, job->bytes, 2, job->a->bytes, job->step, rows, &sums[0][i]); break;
-        default: dot_row(row, job->bytes, 4, job->a->bytes, job->step, rows, &sums[0][i]); break;
+        case LTLM_INT8: dot_row(row, job->bytes, 1, x, job->step, rows, &sums[0][i]); break;
+        case LTLM_INT4: dot_row(row, job->bytes, 2, x, job->step, rows, &sums[0][i]); break;
+        default: dot_row(row, job->bytes, 4, x, job->step, rows, &sums[0][i]); break;
         }
     }
     finishing f = finishing_of(job, n, count);
@@ -190,7 +193,7 @@ static void stream(const product *job, int32_t n, int32_t count)
         for (int32_t i = count; i < LTLM_GROUP; i++) {
             sums[row][i] = _mm512_setzero_si512();
         }
-        finish_row(job, &f, row, ltlm__sum_each(sums[row]));
+        finish_row(job, &f, m + row, ltlm__sum_each(sums[row]));
     }
 }
 
@@ -227,7 +230,8 @@ static void panel(const product *job, int32_t n, int32_t count, bool more, uint8
     ltlm__avx512_pack_weights(job->w, n, count, scratch);
     const uint8_t *next = job->w->data + (size_t)(n + LTLM_PANEL) * job->bytes;
     int32_t tiles = (job->a->rows + LTLM_PACK_ROWS - 1) / LTLM_PACK_ROWS;
-    finishing left = finishing_of(job, n, count), right = finishing_of(job, n + LTLM_GROUP, count - LTLM_GROUP);
+    finishing left = finishing_of(job, n, count),
+              right = finishing_of(job, n + LTLM_GROUP, count - LTLM_GROUP);
     for (int32_t t = 0; t < tiles; t++) {
         int32_t m = t * LTLM_PACK_ROWS, rows = job->a->rows - m;
         const uint8_t *x = job->a->bytes + (size_t)m * job->step;
@@ -263,8 +267,13 @@ void ltlm__avx512_integer_multiply(const ltlm_weights *w, const ltlm_activations
             panel(&job, n, to - n < LTLM_PANEL ? to - n : LTLM_PANEL, to - n >= 2 * LTLM_PANEL, scratch);
         }
     } else {
+        /* Activations that do not fit the cache are used in halves: the weights do. */
+        int32_t most = (size_t)a->rows * job.step > CACHE ? LTLM_STREAM / 2 : LTLM_STREAM;
         for (int32_t n = from; n < to; n += LTLM_GROUP) {
-            stream(&job, n, to - n < LTLM_GROUP ? to - n : LTLM_GROUP);
+            int32_t count = to - n < LTLM_GROUP ? to - n : LTLM_GROUP;
+            for (int32_t m = 0; m < a->rows; m += most) {
+                stream(&job, n, count, m, a->rows - m < most ? a->rows - m : most);
+            }
         }
     }
 }

@@ -152,7 +152,8 @@ LTLM_INLINE void pack_chunk(int32_t format, int32_t columns, size_t at, const __
 }
 
 /* 16 weight rows, `count` of which exist. */
-LTLM_INLINE void pack_half(int32_t format, const ltlm_weights *w, const uint8_t *rows, int32_t count, uint8_t *out)
+LTLM_INLINE void pack_half(int32_t format, const ltlm_weights *w, const uint8_t *rows, int32_t count,
+                           uint8_t *out)
 {
     size_t bytes = ltlm__row_bytes(format, w->columns), k = 0;
     size_t size = ltlm__unpacked_bytes(format, w->columns) / (size_t)ltlm__weights_per_byte(format);

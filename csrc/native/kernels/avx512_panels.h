@@ -1,14 +1,16 @@
 /* avx512_panels.h - how weights and activations lie for products.
  *
- * vpdpbusd multiplies unsigned with signed bytes: activations are kept as q + 128, and 128 * (sum of the weights)
- * comes off again together with the zero point. Weights need no offset: a nibble in the upper half of a byte is 16
- * times its value, as a signed byte, so a mask (and for the lower nibble a shift) is all the unpacking that there
- * is, and sums are divided at the end. The activations lie in the order that this leaves the weights in: of each 64
- * bytes of weights first those that go with the lowest bits, then those with the next.
+ * vpdpbusd multiplies unsigned with signed bytes: activations are kept as q + 128, and 128 * (sum of the
+ * weights) comes off again together with the zero point. Weights need no offset: a nibble in the upper half
+ * of a byte is 16 times its value, as a signed byte, so a mask (and for the lower nibble a shift) is all the
+ * unpacking that there is, and sums are divided at the end. The activations lie in the order that this leaves
+ * the weights in: of each 64 bytes of weights first those that go with the lowest bits, then those with the
+ * next.
  *
- * Up to LTLM_STREAM rows of activations lie one after the other, and weights are used as they come from the file, one
- * row at a time: memory likes that best. More rows are packed, LTLM_PACK_ROWS at a time, as [4 columns][row], and
- * weights in panels as [4 columns][weight row]: then a tile of products fills the registers.
+ * Up to LTLM_STREAM rows of activations lie one after the other, and weights are used as they come from the
+ * file, one row at a time: memory likes that best. More rows are packed, LTLM_PACK_ROWS at a time, as [4
+ * columns][row], and weights in panels as [4 columns][weight row]: then a tile of products fills the
+ * registers.
  */
 #ifndef LTLM_KERNELS_AVX512_PANELS_H
 #define LTLM_KERNELS_AVX512_PANELS_H
@@ -32,8 +34,8 @@ static inline size_t ltlm__block_sets(int32_t columns)
     return ((size_t)columns + LTLM_SET * LTLM_BLOCK - 1) / (LTLM_SET * LTLM_BLOCK);
 }
 
-/* Where a block that is lane `lane` of its set is packed. Sums of lanes are added as in ltlm__sum_each_float: 0 to 2,
- * 1 to 3, in fours and of fours. */
+/* Where a block that is lane `lane` of its set is packed. Sums of lanes are added as in ltlm__sum_each_float:
+ * 0 to 2, 1 to 3, in fours and of fours. */
 static inline size_t ltlm__block_place(size_t sets, size_t set, size_t lane)
 {
     static const uint8_t turn[] = {0, 2, 1, 3};
@@ -48,7 +50,8 @@ static inline size_t ltlm__packed_place(int32_t format, int32_t columns, size_t 
     }
     /* 32 fours are two planes of 4 blocks, 4 fours of each plane belonging to a block. */
     size_t chunk = four / 32, plane = four / 16 % 2, block = four / 4 % 4;
-    return ltlm__block_place(ltlm__block_sets(columns), chunk / 4, 4 * block + chunk % 4) * 8 + plane * 4 + four % 4;
+    size_t place = ltlm__block_place(ltlm__block_sets(columns), chunk / 4, 4 * block + chunk % 4);
+    return place * 8 + plane * 4 + four % 4;
 }
 
 /* Bytes of a row of activations, or of weights once unpacked. */

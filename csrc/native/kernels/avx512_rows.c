@@ -39,7 +39,8 @@ void ltlm__avx512_rope(const float *x, const float *cosine, const float *sine, i
     int32_t half = head_dim / 2;
     for (int32_t i = 0; i < half; i += 16) {
         __mmask16 lanes = ltlm__lanes16(half - i);
-        __m512 first = _mm512_maskz_loadu_ps(lanes, x + i), second = _mm512_maskz_loadu_ps(lanes, x + half + i);
+        __m512 first = _mm512_maskz_loadu_ps(lanes, x + i),
+               second = _mm512_maskz_loadu_ps(lanes, x + half + i);
         __m512 a = _mm512_mul_ps(second, _mm512_maskz_loadu_ps(lanes, sine + i));
         __m512 b = _mm512_mul_ps(first, _mm512_maskz_loadu_ps(lanes, sine + half + i));
         a = _mm512_fmsub_ps(first, _mm512_maskz_loadu_ps(lanes, cosine + i), a);
@@ -233,7 +234,8 @@ int32_t ltlm__avx512_argmax(const float *x, int32_t n)
     __m512 all = _mm512_set1_ps(wanted);
     for (int32_t i = 0; i < n; i += 16) {
         __mmask16 lanes = ltlm__lanes16(n - i);
-        __mmask16 found = _mm512_mask_cmp_ps_mask(lanes, _mm512_maskz_loadu_ps(lanes, x + i), all, _CMP_EQ_OQ);
+        __mmask16 found =
+            _mm512_mask_cmp_ps_mask(lanes, _mm512_maskz_loadu_ps(lanes, x + i), all, _CMP_EQ_OQ);
         if (found) {
             for (int32_t lane = 0;; lane++) {
                 if (found >> lane & 1) {

@@ -42,7 +42,7 @@ const ltlm_kernels *ltlm_kernels_choose(const char *name)
 {
     /* The best first. */
     static const ltlm_kernels *(*const tables[])(void) = {
-        ltlm_kernels_avx512_bf16, ltlm_kernels_avx512, ltlm_kernels_avxvnni, ltlm_kernels_avx2,
+        ltlm_kernels_avx512_bf16, ltlm_kernels_avx512, ltlm_kernels_avxvnni,  ltlm_kernels_avx2,
         ltlm_kernels_neon_i8mm,   ltlm_kernels_neon,   ltlm_kernels_portable,
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
