@@ -57,6 +57,7 @@ struct ltlm_model {
     ltlm__cond work;   /* the batcher's thread waits for it */
     ltlm__pass pass;
     ltlm_sequence *sequences;             /* all */
+    int32_t leaving;                      /* that are being deleted, and in no list any more */
     ltlm_generation *first, *last;        /* those that run: who was served last is last */
     bool stops;
 };
