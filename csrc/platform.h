@@ -35,7 +35,7 @@
  *   void *ltlm__library_symbol(library, name)   NULL when there is none
  *   void ltlm__fd_close(fd)
  *   ltlm__thread                    not movable while it runs; joined exactly once
- *   bool ltlm__thread_start(t, run, context)   with all signals blocked; false when there can be no more threads
+ *   bool ltlm__thread_start(t, run, context)   with all signals blocked; false: there can be no more threads
  *   void ltlm__thread_join(t)
  *   int64_t ltlm__process_id(void)
  */

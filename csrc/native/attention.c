@@ -7,8 +7,8 @@ static int32_t blocks_of(const ltlm__span *span, int32_t group, int32_t block)
     return (int32_t)(((int64_t)span->count * group + block - 1) / block);
 }
 
-/* Queries of a unit: as many as one attend takes; fewer where otherwise threads would go without work, as when one
- * sequence decodes. `group` heads share a kv head. */
+/* Queries of a unit: as many as one attend takes; fewer where otherwise threads would go without work, as
+ * when one sequence decodes. `group` heads share a kv head. */
 static int32_t block_size(const ltlm__hand *hand, int32_t kv_heads, int32_t group)
 {
     int64_t units = 0;
@@ -22,8 +22,8 @@ static int32_t block_size(const ltlm__hand *hand, int32_t kv_heads, int32_t grou
     return (int32_t)((queries + hand->team - 1) / hand->team);
 }
 
-static void attend_block(const ltlm__hand *hand, const ltlm_step *step, const ltlm__span *span, int32_t kv_head,
-                         int32_t from, int32_t to)
+static void attend_block(const ltlm__hand *hand, const ltlm_step *step, const ltlm__span *span,
+                         int32_t kv_head, int32_t from, int32_t to)
 {
     const ltlm_executor *executor = hand->executor;
     const ltlm_cache *cache = &executor->program->plan.caches[step->cache];
@@ -82,7 +82,8 @@ size_t ltlm__attend_scratch(const ltlm_program *program)
 {
     size_t most = 0;
     for (size_t i = 0; i < program->plan.cache_count; i++) {
-        size_t bytes = program->kernels->attend_scratch(program->plan.max_context, program->plan.caches[i].head_dim);
+        size_t bytes =
+            program->kernels->attend_scratch(program->plan.max_context, program->plan.caches[i].head_dim);
         most = bytes > most ? bytes : most;
     }
     return most;

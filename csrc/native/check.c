@@ -2,18 +2,21 @@
 #include "status.h"
 
 /* Far above any model, far below what overflows or what only a damaged file would ask for. */
-#define MAX_ITEMS 32768          /* steps, values, matrices, constants */
+#define MAX_ITEMS 32768 /* steps, values, matrices, constants */
 #define MAX_CACHES 1024
 #define MAX_FLOATS ((size_t)1 << 26)
-#define MAX_WIDTH (1 << 22)      /* floats of a value */
+#define MAX_WIDTH (1 << 22) /* floats of a value */
 #define MAX_MATRIX_ROWS (1 << 26)
 #define MAX_HEADS 1024
 #define MAX_HEAD_DIM 4096
-#define MAX_POSITION (1 << 24)   /* positions up to here are exact as floats */
+#define MAX_POSITION (1 << 24) /* positions up to here are exact as floats */
 
 #define REFUSE(err, ...) ltlm__fail(err, LTLM_E_INVALID_ARGUMENT, __VA_ARGS__)
 
-static bool is_within(uint64_t offset, uint64_t size, uint64_t end) { return offset <= end && size <= end - offset; }
+static bool is_within(uint64_t offset, uint64_t size, uint64_t end)
+{
+    return offset <= end && size <= end - offset;
+}
 
 static int32_t columns_multiple(int32_t format)
 {
@@ -41,8 +44,8 @@ static int32_t check_matrix(const ltlm_matrix *matrix, int i, uint64_t file_size
     }
     if (matrix->rows < 1 || matrix->rows > MAX_MATRIX_ROWS || matrix->columns < 1 ||
         matrix->columns > LTLM_MAX_COLUMNS) {
-        return REFUSE(err, "matrix %d has %d rows of %d columns; up to %d of up to %d can be", i, (int)matrix->rows,
-                      (int)matrix->columns, MAX_MATRIX_ROWS, LTLM_MAX_COLUMNS);
+        return REFUSE(err, "matrix %d has %d rows of %d columns; up to %d of up to %d can be", i,
+                      (int)matrix->rows, (int)matrix->columns, MAX_MATRIX_ROWS, LTLM_MAX_COLUMNS);
     }
     int32_t multiple = columns_multiple(matrix->format);
     if (matrix->columns % multiple != 0) {
@@ -72,8 +75,8 @@ static int32_t check_cache(const ltlm_cache *cache, int i, ltlm_error *err)
         return REFUSE(err, "cache %d has %d kv heads", i, (int)cache->kv_heads);
     }
     if (cache->head_dim < 8 || cache->head_dim > MAX_HEAD_DIM || cache->head_dim % 8 != 0) {
-        return REFUSE(err, "cache %d has heads of %d; a multiple of 8 up to %d can be", i, (int)cache->head_dim,
-                      MAX_HEAD_DIM);
+        return REFUSE(err, "cache %d has heads of %d; a multiple of 8 up to %d can be", i,
+                      (int)cache->head_dim, MAX_HEAD_DIM);
     }
     if (cache->window < 0) {
         return REFUSE(err, "cache %d has a window of %d", i, (int)cache->window);
@@ -85,7 +88,8 @@ static int32_t check_constants(const ltlm_plan *plan, ltlm_error *err)
 {
     for (size_t i = 0; i < plan->constant_count; i++) {
         const ltlm_constant *constant = &plan->constants[i];
-        if (constant->width < 1 || !is_within(constant->offset, (uint64_t)constant->width, plan->float_count)) {
+        if (constant->width < 1 ||
+            !is_within(constant->offset, (uint64_t)constant->width, plan->float_count)) {
             return REFUSE(err, "constant %d, %d floats from %llu on, is not within the %llu floats", (int)i,
                           (int)constant->width, (unsigned long long)constant->offset,
                           (unsigned long long)plan->float_count);
@@ -100,9 +104,9 @@ static int32_t check_counts(const ltlm_plan *plan, ltlm_error *err)
         const char *name;
         size_t count, limit;
     } counts[] = {
-        {"matrices", plan->matrix_count, MAX_ITEMS}, {"floats", plan->float_count, MAX_FLOATS},
+        {"matrices", plan->matrix_count, MAX_ITEMS},    {"floats", plan->float_count, MAX_FLOATS},
         {"constants", plan->constant_count, MAX_ITEMS}, {"values", plan->value_count, MAX_ITEMS},
-        {"caches", plan->cache_count, MAX_CACHES}, {"steps", plan->step_count, MAX_ITEMS},
+        {"caches", plan->cache_count, MAX_CACHES},      {"steps", plan->step_count, MAX_ITEMS},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         if (counts[i].count > counts[i].limit) {
@@ -134,7 +138,8 @@ int32_t ltlm__plan_check(const ltlm_plan *plan, uint64_t file_size, ltlm_error *
     }
     for (size_t i = 0; status == LTLM_OK && i < plan->value_count; i++) {
         if (plan->widths[i] < 1 || plan->widths[i] > MAX_WIDTH) {
-            status = REFUSE(err, "value %d has %d floats; 1 to %d can be", (int)i, (int)plan->widths[i], MAX_WIDTH);
+            status = REFUSE(err, "value %d has %d floats; 1 to %d can be", (int)i, (int)plan->widths[i],
+                            MAX_WIDTH);
         }
     }
     if (status == LTLM_OK) {

@@ -18,8 +18,9 @@ typedef struct {
 
 static const char *op_name(int32_t op)
 {
-    static const char *const names[] = {"",        "POSITION", "EMBED",  "LINEAR", "RMS_NORM", "ROPE",    "GATE",
-                                        "KV_STORE", "ATTEND",   "BINARY", "UNARY",  "REDUCE",   "SOFTMAX", "COPY"};
+    static const char *const names[] = {"",      "POSITION", "EMBED",    "LINEAR", "RMS_NORM",
+                                        "ROPE",  "GATE",     "KV_STORE", "ATTEND", "BINARY",
+                                        "UNARY", "REDUCE",   "SOFTMAX",  "COPY"};
     return op >= LTLM_OP_POSITION && op <= LTLM_OP_COPY ? names[op] : "?";
 }
 
@@ -95,7 +96,8 @@ static bool writes(checker *c, int32_t i, int64_t width)
 
 #define MAX_SHAPE (1 << 22)
 
-/* The product of the first `count` dimensions; 0, and refused, if one is not positive or the product is too large. */
+/* The product of the first `count` dimensions; 0, and refused, if one is not positive or the product is too
+ * large. */
 static int64_t shape_size(checker *c, int32_t count)
 {
     int64_t size = 1;
@@ -214,7 +216,8 @@ static bool check_rms_norm(checker *c)
 static bool check_rope(checker *c)
 {
     int64_t size = shape_size(c, 2);
-    return size > 0 && (c->step->shape[1] % 2 == 0 || refuse(c, "heads of %d have no halves", (int)c->step->shape[1])) &&
+    return size > 0 &&
+           (c->step->shape[1] % 2 == 0 || refuse(c, "heads of %d have no halves", (int)c->step->shape[1])) &&
            reads(c, 0, size) && reads(c, 1, c->step->shape[1]) && reads(c, 2, c->step->shape[1]) &&
            writes(c, 0, size);
 }
@@ -368,8 +371,8 @@ static bool check_steps(checker *c)
     }
     if (logits_at < last_store) {
         ltlm__fail(c->err, LTLM_E_INVALID_ARGUMENT,
-                   "the logits, value %d, are not written after the last KV_STORE, step %d", (int)c->plan->logits,
-                   last_store);
+                   "the logits, value %d, are not written after the last KV_STORE, step %d",
+                   (int)c->plan->logits, last_store);
         return false;
     }
     return true;

@@ -5,8 +5,8 @@
 #include "status.h"
 
 #define MAX_ROWS 65536
-/* A thread takes at most that much of a product at once, so that an abort is noticed within a millisecond or so, and
- * weights of at least the grain, so that it costs little to take it. */
+/* A thread takes at most that much of a product at once, so that an abort is noticed within a millisecond or
+ * so, and weights of at least the grain, so that it costs little to take it. */
 #define MOST_BYTES ((int64_t)512 << 10)
 #define GRAIN_BYTES ((int64_t)16 << 10)
 #define MOST_PRODUCTS ((int64_t)32 << 20) /* of a weight and an activation */
@@ -49,8 +49,8 @@ static void do_rows(const ltlm__hand *hand, const ltlm__phase *phase)
 
 /* How a LINEAR is shared out: its weight rows, matrix after matrix, in grains. */
 typedef struct {
-    int32_t grain;    /* weight rows */
-    int32_t ends[4];  /* grains up to the end of each matrix */
+    int32_t grain;       /* weight rows */
+    int32_t ends[4];     /* grains up to the end of each matrix */
     int32_t count, most; /* grains; in all, and at once */
 } portions;
 
@@ -77,24 +77,24 @@ static portions portion(const ltlm__hand *hand, const ltlm_step *step)
 /* Large portions first and small ones at the end, so that the threads end together even if one is held up. */
 static int32_t portion_now(const ltlm__hand *hand, const portions *all)
 {
-    int32_t taken = atomic_load_explicit(&hand->executor->counters[hand->turn & 1].next, memory_order_relaxed);
+    int32_t taken =
+        atomic_load_explicit(&hand->executor->counters[hand->turn & 1].next, memory_order_relaxed);
     int32_t share = (all->count - taken) / (4 * hand->team);
     return share < 1 ? 1 : share > all->most ? all->most : share;
 }
 
 /* Grains from..to of matrix i, counted from its first. */
-static void multiply(const ltlm__hand *hand, const ltlm_step *step, int32_t i, const ltlm_activations *activations,
-                     int64_t from, int64_t to)
+static void multiply(const ltlm__hand *hand, const ltlm_step *step, int32_t i,
+                     const ltlm_activations *activations, int64_t from, int64_t to)
 {
     const ltlm_program *program = hand->executor->program;
     const ltlm_weights *weights = &program->weights.items[step->matrix[i]];
     const ltlm_plan *plan = &program->plan;
     const float *bias =
         step->bias[i] == LTLM_NONE ? NULL : plan->floats + plan->constants[~step->bias[i]].offset;
-    program->kernels->multiply(weights, activations, (int32_t)from,
-                               to < weights->rows ? (int32_t)to : weights->rows, bias,
-                               ltlm__value_at(hand, step->out[i], 0), (size_t)program->places[step->out[i]].stride,
-                               hand->scratch);
+    program->kernels->multiply(
+        weights, activations, (int32_t)from, to < weights->rows ? (int32_t)to : weights->rows, bias,
+        ltlm__value_at(hand, step->out[i], 0), (size_t)program->places[step->out[i]].stride, hand->scratch);
 }
 
 static void do_product(const ltlm__hand *hand, const ltlm_step *step)
@@ -130,8 +130,8 @@ static void do_product(const ltlm__hand *hand, const ltlm_step *step)
 
 /* ---- a run ------------------------------------------------------------------------------------- */
 
-/* Moves what the tail reads of the wanted rows to the front. One value is moved by one thread, in ascending order: a row
- * never moves onto one that has yet to move. */
+/* Moves what the tail reads of the wanted rows to the front. One value is moved by one thread, in ascending
+ * order: a row never moves onto one that has yet to move. */
 static void move_wanted(const ltlm__hand *hand)
 {
     const ltlm_program *program = hand->executor->program;
@@ -141,7 +141,8 @@ static void move_wanted(const ltlm__hand *hand)
         size_t bytes = (size_t)program->plan.widths[value] * sizeof(float);
         for (int32_t row = 0; row < late->rows; row++) {
             if (late->index[row] != row) {
-                memcpy(ltlm__value_at(hand, value, row), ltlm__value_at(hand, value, late->index[row]), bytes);
+                memcpy(ltlm__value_at(hand, value, row), ltlm__value_at(hand, value, late->index[row]),
+                       bytes);
             }
         }
     }
@@ -165,8 +166,8 @@ static void begin_turn(const ltlm__hand *hand, int32_t thread)
     }
 }
 
-/* Meets the others. False if any of them saw the abort flag in this turn: then all leave. One that is at its next turn
- * already may have seen it there; that does not count yet. */
+/* Meets the others. False if any of them saw the abort flag in this turn: then all leave. One that is at its
+ * next turn already may have seen it there; that does not count yet. */
 static bool end_turn(ltlm__hand *hand, ltlm_team *team)
 {
     ltlm_team_wait(team);
@@ -263,8 +264,10 @@ int32_t ltlm_executor_run(ltlm_executor *executor, const ltlm_rows *rows, const 
 
 static size_t greater(size_t a, size_t b) { return a > b ? a : b; }
 
-/* Bytes of quantised activations, and of scratch for products, that the greatest LINEAR needs with any number of rows. */
-static void measure_products(const ltlm_program *program, int32_t max_rows, size_t *activations, size_t *scratch)
+/* Bytes of quantised activations, and of scratch for products, that the greatest LINEAR needs with any number
+ * of rows. */
+static void measure_products(const ltlm_program *program, int32_t max_rows, size_t *activations,
+                             size_t *scratch)
 {
     for (size_t i = 0; i < program->plan.step_count; i++) {
         if (program->plan.steps[i].op != LTLM_OP_LINEAR) {
@@ -274,7 +277,8 @@ static void measure_products(const ltlm_program *program, int32_t max_rows, size
         int32_t format = ltlm__activation_format(matrix);
         *scratch = greater(*scratch, program->kernels->multiply_scratch(format, matrix->columns));
         for (int32_t rows = 1; rows <= max_rows; rows++) { /* the layout, and so the size, depends on them */
-            *activations = greater(*activations, program->kernels->activation_bytes(format, rows, matrix->columns));
+            *activations =
+                greater(*activations, program->kernels->activation_bytes(format, rows, matrix->columns));
         }
     }
 }
@@ -297,7 +301,8 @@ static bool alloc_buffers(ltlm_executor *executor)
     executor->home_rows[LTLM__EARLY] = executor->max_rows;
     executor->home_rows[LTLM__LATE] = executor->home_rows[LTLM__LOGITS] = executor->max_wanted;
     for (int32_t home = 0; home < LTLM__HOMES; home++) {
-        uint64_t bytes = (uint64_t)program->floats[home] * sizeof(float) * (uint64_t)executor->home_rows[home];
+        uint64_t bytes =
+            (uint64_t)program->floats[home] * sizeof(float) * (uint64_t)executor->home_rows[home];
         if (home == LTLM__SCRATCH) {
             bytes = (uint64_t)executor->scratch_bytes * (uint64_t)ltlm_pool_threads(executor->pool);
         }
@@ -307,16 +312,18 @@ static bool alloc_buffers(ltlm_executor *executor)
     }
     executor->quantised = ltlm__calloc((size_t)executor->max_rows, sizeof *executor->quantised);
     return executor->quantised && ltlm__huge_alloc(&executor->bytes, activations) &&
-           alloc_stage(&executor->early, executor->max_rows) && alloc_stage(&executor->late, executor->max_wanted);
+           alloc_stage(&executor->early, executor->max_rows) &&
+           alloc_stage(&executor->late, executor->max_wanted);
 }
 
-int32_t ltlm_executor_create(const ltlm_program *program, ltlm_kv_store *store, ltlm_pool *pool, int32_t max_rows,
-                             int32_t max_wanted, ltlm_executor **out, ltlm_error *err)
+int32_t ltlm_executor_create(const ltlm_program *program, ltlm_kv_store *store, ltlm_pool *pool,
+                             int32_t max_rows, int32_t max_wanted, ltlm_executor **out, ltlm_error *err)
 {
     *out = NULL;
     if (max_rows < 1 || max_rows > MAX_ROWS || max_wanted < 1 || max_wanted > max_rows) {
-        return ltlm__fail(err, LTLM_E_INVALID_ARGUMENT, "an executor of %d rows, of which %d are wanted, cannot be",
-                          (int)max_rows, (int)max_wanted);
+        return ltlm__fail(err, LTLM_E_INVALID_ARGUMENT,
+                          "an executor of %d rows, of which %d are wanted, cannot be", (int)max_rows,
+                          (int)max_wanted);
     }
     ltlm_executor *executor = ltlm__calloc(1, sizeof *executor);
     if (!executor) {

@@ -17,9 +17,9 @@ typedef struct {
 
 typedef struct {
     ltlm_program *program;
-    bool open;         /* the last phase is of rows and takes more steps */
-    int32_t prepared;  /* the value whose quantised rows are at hand; -1: none */
-    int32_t format;    /* that it was quantised for */
+    bool open;        /* the last phase is of rows and takes more steps */
+    int32_t prepared; /* the value whose quantised rows are at hand; -1: none */
+    int32_t format;   /* that it was quantised for */
 } bundler;
 
 static ltlm__phase *add_phase(bundler *b, int32_t kind, int32_t step)
@@ -122,7 +122,8 @@ static void find_lives(const ltlm_program *program, life *lives)
         const ltlm__phase *phase = &program->phases[p];
         for (int32_t i = phase->from; i < phase->to; i++) {
             const ltlm_step *step = &plan->steps[i];
-            bool quantised = phase->kind == LTLM__PRODUCT && ltlm__is_quantised(&plan->matrices[step->matrix[0]]);
+            bool quantised =
+                phase->kind == LTLM__PRODUCT && ltlm__is_quantised(&plan->matrices[step->matrix[0]]);
             for (int32_t j = 0; !quantised && j < inputs_of(step); j++) {
                 note_read(lives, step->in[j], p, i);
             }
@@ -170,7 +171,8 @@ static size_t take_place(shelf *self, size_t size, int32_t now, int32_t last)
     return offset;
 }
 
-/* Whole cache lines; and not a multiple of 1 KiB, so that one column of many rows is not all in one cache set. */
+/* Whole cache lines; and not a multiple of 1 KiB, so that one column of many rows is not all in one cache
+ * set. */
 static int32_t stride_of(int32_t width)
 {
     int32_t stride = (width + GRAIN - 1) / GRAIN * GRAIN;
@@ -236,9 +238,10 @@ int32_t ltlm__phases_make(ltlm_program *program, ltlm_error *err)
         place_values(program, lives, shelves);
         for (int32_t home = 0; home < LTLM__LOGITS; home++) {
             if (program->floats[home] > MAX_ROW_FLOATS) {
-                status = ltlm__fail(err, LTLM_E_INVALID_ARGUMENT,
-                                    "the values of one row take %llu floats at once; %llu can be",
-                                    (unsigned long long)program->floats[home], (unsigned long long)MAX_ROW_FLOATS);
+                status =
+                    ltlm__fail(err, LTLM_E_INVALID_ARGUMENT,
+                               "the values of one row take %llu floats at once; %llu can be",
+                               (unsigned long long)program->floats[home], (unsigned long long)MAX_ROW_FLOATS);
             }
         }
     }

@@ -19,8 +19,8 @@
 #endif
 
 #define MAX_THREADS 64
-/* How long a thread looks for work before it sleeps. Sleeping and waking costs some 50 us; phases of a decode are
- * shorter than that, pauses between tokens longer. */
+/* How long a thread looks for work before it sleeps. Sleeping and waking costs some 50 us; phases of a decode
+ * are shorter than that, pauses between tokens longer. */
 #define SPIN_NS 30000
 /* Looks between two looks at the clock. */
 #define SPIN_STEPS 32
@@ -51,7 +51,10 @@ static void sleep_while(bell *self, unsigned seen)
     syscall(SYS_futex, &self->count, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
 }
 
-static void wake_all(bell *self) { syscall(SYS_futex, &self->count, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0); }
+static void wake_all(bell *self)
+{
+    syscall(SYS_futex, &self->count, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+}
 
 #else
 
@@ -94,7 +97,8 @@ static void wake_all(bell *self)
 
 static void bell_ring(bell *self)
 {
-    /* Sequentially consistent, as in bell_wait: either this thread sees the sleeper or the sleeper the change. */
+    /* Sequentially consistent, as in bell_wait: either this thread sees the sleeper or the sleeper the
+     * change. */
     atomic_fetch_add(&self->count, 1);
     if (atomic_load(&self->sleepers) > 0) {
         wake_all(self);

@@ -1,11 +1,11 @@
 /* pool.h - the threads that compute. One pool serves all models of a process.
  *
  * Threads spin for some tens of microseconds when there is nothing to do, then sleep (futex; a condition
- * variable where there is none), so that an idle pool costs nothing and a busy core does not starve. Nothing is
- * pinned, and no signal is delivered to them.
+ * variable where there is none), so that an idle pool costs nothing and a busy core does not starve. Nothing
+ * is pinned, and no signal is delivered to them.
  *
- * After fork() the child has none of the threads: there a run is done by its caller alone, whatever was going on
- * when the process forked, and deleting the pool frees its memory only.
+ * After fork() the child has none of the threads: there a run is done by its caller alone, whatever was going
+ * on when the process forked, and deleting the pool frees its memory only.
  */
 #ifndef LTLM_POOL_H
 #define LTLM_POOL_H
@@ -23,8 +23,8 @@ typedef struct ltlm_team ltlm_team;
 typedef void (*ltlm_job)(void *context, int32_t thread, ltlm_team *team);
 
 /* Runs `job` on every thread of the pool, the caller among them, and returns when all have. What was written
- * before is seen by all, and what they write is seen after. Runs of several callers take turns, first come, first
- * served. Any thread but one that is inside a run. */
+ * before is seen by all, and what they write is seen after. Runs of several callers take turns, first come,
+ * first served. Any thread but one that is inside a run. */
 void ltlm_pool_run(ltlm_pool *pool, ltlm_job job, void *context);
 
 /* Inside a run, every thread calls it: waits until all have. What was written before is seen after. */

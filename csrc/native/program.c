@@ -50,8 +50,8 @@ int32_t ltlm_program_create(const ltlm_plan *plan, int32_t fd, uint64_t file_siz
     program->kernels = kernels;
     status = copy_plan(&program->plan, plan) ? ltlm__phases_make(program, err) : ltlm__fail_no_memory(err);
     if (status == LTLM_OK) {
-        status = ltlm__weights_load(&program->plan, fd, file_size, weight_place, kernels, pool, &program->weights,
-                                    err);
+        status = ltlm__weights_load(&program->plan, fd, file_size, weight_place, kernels, pool,
+                                    &program->weights, err);
     }
     if (status != LTLM_OK) {
         ltlm_program_delete(program);

@@ -1,8 +1,8 @@
 /* program.h - what a program is made of; for the files that make one and run one. Read-only once made.
  *
  * Steps are bundled into phases, between which the threads meet:
- *  - rows: steps that concern one row alone, done for one row after the other; rows are shared out. At the end the
- *    row's input of the following LINEAR is quantised.
+ *  - rows: steps that concern one row alone, done for one row after the other; rows are shared out. At the
+ *    end the row's input of the following LINEAR is quantised.
  *  - product: one LINEAR; the rows of its matrices are shared out.
  *  - attention: one ATTEND; kv heads and blocks of queries are shared out.
  * Phases from `tail` on come after the last KV_STORE: only rows whose logits are wanted get there.
@@ -38,11 +38,11 @@ typedef struct {
 
 /* Weights where they are read from. */
 typedef struct {
-    ltlm_weights *items;   /* [matrix_count] */
-    const uint8_t *map;    /* the file */
+    ltlm_weights *items; /* [matrix_count] */
+    const uint8_t *map;  /* the file */
     size_t map_size;
-    ltlm__huge copy;       /* of what products read; none when it is read from the map */
-    ltlm__huge tables;     /* scales and sums */
+    ltlm__huge copy;   /* of what products read; none when it is read from the map */
+    ltlm__huge tables; /* scales and sums */
 } ltlm__weight_set;
 
 struct ltlm_program {
@@ -51,8 +51,8 @@ struct ltlm_program {
     ltlm__weight_set weights;
     ltlm__phase *phases;
     int32_t phase_count, tail;
-    ltlm__place *places;  /* [value_count] */
-    int32_t *crossing;    /* values that the tail reads and earlier phases wrote; [crossing_count] */
+    ltlm__place *places; /* [value_count] */
+    int32_t *crossing;   /* values that the tail reads and earlier phases wrote; [crossing_count] */
     int32_t crossing_count;
     size_t floats[LTLM__HOMES]; /* of one row */
 };
@@ -72,7 +72,8 @@ bool ltlm__is_quantised(const ltlm_matrix *matrix);
 int32_t ltlm__activation_format(const ltlm_matrix *matrix);
 /* *out: caller frees with ltlm__weights_unload, on failure as well. */
 int32_t ltlm__weights_load(const ltlm_plan *plan, int32_t fd, uint64_t file_size, int32_t place,
-                           const ltlm_kernels *kernels, ltlm_pool *pool, ltlm__weight_set *out, ltlm_error *err);
+                           const ltlm_kernels *kernels, ltlm_pool *pool, ltlm__weight_set *out,
+                           ltlm_error *err);
 void ltlm__weights_unload(ltlm__weight_set *weights);
 
 /* ---- phases.c: fills phases, places, crossing and floats of a program that has its plan ---- */

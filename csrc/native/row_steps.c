@@ -14,7 +14,8 @@ static const float *input(const at_row *at, int32_t i)
 {
     const ltlm_plan *plan = &at->hand->executor->program->plan;
     int32_t operand = at->step->in[i];
-    return operand < 0 ? plan->floats + plan->constants[~operand].offset : ltlm__value_at(at->hand, operand, at->row);
+    return operand < 0 ? plan->floats + plan->constants[~operand].offset
+                       : ltlm__value_at(at->hand, operand, at->row);
 }
 
 static int32_t input_width(const at_row *at, int32_t i)
@@ -82,8 +83,8 @@ static float binary(int32_t function, float x, float y)
     }
 }
 
-static void binary_row(const at_row *at, const float *x, int64_t x_stride, const float *y, int64_t y_stride, int32_t n,
-                       float *out)
+static void binary_row(const at_row *at, const float *x, int64_t x_stride, const float *y, int64_t y_stride,
+                       int32_t n, float *out)
 {
     int32_t function = at->step->function;
     if (x_stride == 1 && y_stride == 1 && function == LTLM_ADD) {
@@ -173,7 +174,8 @@ static void do_rms_norm(const at_row *at)
     float *out = output(at);
     int32_t n = at->step->shape[1];
     for (int32_t i = 0; i < at->step->shape[0]; i++) {
-        kernels(at)->rms_norm(x + (size_t)i * (size_t)n, weight, n, at->step->f[0], out + (size_t)i * (size_t)n);
+        kernels(at)->rms_norm(x + (size_t)i * (size_t)n, weight, n, at->step->f[0],
+                              out + (size_t)i * (size_t)n);
     }
 }
 
@@ -209,8 +211,8 @@ static void do_kv_store(const at_row *at)
         size_t bytes = (size_t)head * place->head, floats = (size_t)head * (size_t)cache->head_dim;
         kernels(at)->store_key(keys + floats, cache->head_dim, executor->wide, page + place->keys + bytes,
                                position % LTLM_PAGE);
-        kernels(at)->store_value(values + floats, cache->head_dim, executor->wide, page + place->values + bytes,
-                                 position % LTLM_PAGE);
+        kernels(at)->store_value(values + floats, cache->head_dim, executor->wide,
+                                 page + place->values + bytes, position % LTLM_PAGE);
     }
 }
 
@@ -226,7 +228,9 @@ static void do_step(const at_row *at)
         break;
     case LTLM_OP_KV_STORE: do_kv_store(at); break;
     case LTLM_OP_BINARY: do_binary(at); break;
-    case LTLM_OP_UNARY: kernels(at)->unary(at->step->function, input(at, 0), input_width(at, 0), output(at)); break;
+    case LTLM_OP_UNARY:
+        kernels(at)->unary(at->step->function, input(at, 0), input_width(at, 0), output(at));
+        break;
     case LTLM_OP_REDUCE: do_reduce(at); break;
     case LTLM_OP_SOFTMAX: do_softmax(at); break;
     case LTLM_OP_COPY: do_copy(at); break;

@@ -32,8 +32,8 @@ struct ltlm_executor {
     ltlm__huge homes[LTLM__HOMES]; /* of values; LTLM__SCRATCH: scratch_bytes for each thread, for anything */
     int32_t home_rows[LTLM__HOMES];
     size_t scratch_bytes;
-    ltlm__huge bytes;              /* quantised activations of one product */
-    ltlm_quantised *quantised;     /* [max_rows] */
+    ltlm__huge bytes;          /* quantised activations of one product */
+    ltlm_quantised *quantised; /* [max_rows] */
 
     /* the run */
     const ltlm_rows *rows;
@@ -42,7 +42,8 @@ struct ltlm_executor {
     atomic_int stopped_at;     /* the turn in which a thread saw the abort flag; INT32_MAX: none did */
 };
 
-/* One thread in a run. Between two meetings of the threads lies a turn: a phase, or the move of values to the tail. */
+/* One thread in a run. Between two meetings of the threads lies a turn: a phase, or the move of values to the
+ * tail. */
 typedef struct {
     ltlm_executor *executor;
     const ltlm__stage *stage;
@@ -60,10 +61,12 @@ static inline float *ltlm__value_at(const ltlm__hand *hand, int32_t value, int32
         return (float *)(void *)hand->scratch + place->offset;
     }
     float *home = (float *)(void *)executor->homes[place->home].bytes;
-    return home + place->offset * (size_t)executor->home_rows[place->home] + (size_t)row * (size_t)place->stride;
+    return home + place->offset * (size_t)executor->home_rows[place->home] +
+           (size_t)row * (size_t)place->stride;
 }
 
-/* The next `count` units of the turn's work: the first of them. INT32_MAX / 2 or more when the run is to stop. */
+/* The next `count` units of the turn's work: the first of them. INT32_MAX / 2 or more when the run is to
+ * stop. */
 static inline int32_t ltlm__take(const ltlm__hand *hand, int32_t count)
 {
     ltlm_executor *executor = hand->executor;

@@ -1,5 +1,5 @@
-/* Weights are read from the mapped file, or from a copy of what products read: tables of embeddings stay in the
- * file, as only some of their rows are ever looked at. Scales and sums of rows are tables of our own. */
+/* Weights are read from the mapped file, or from a copy of what products read: tables of embeddings stay in
+ * the file, as only some of their rows are ever looked at. Scales and sums of rows are tables of our own. */
 #include <math.h>
 #include <stdatomic.h>
 
@@ -7,7 +7,7 @@
 #include "program.h"
 #include "status.h"
 
-#define PART ((uint64_t)8 << 20)     /* bytes that a thread reads at once */
+#define PART ((uint64_t)8 << 20)      /* bytes that a thread reads at once */
 #define SUM_BYTES ((uint64_t)1 << 20) /* bytes that a thread sums at once */
 #define PAGE ((uint64_t)4096)
 /* How often a plan may refer to the same bytes: what is made of them stays in proportion to the file. */
@@ -27,7 +27,8 @@ uint64_t ltlm__matrix_bytes(const ltlm_matrix *matrix)
 
 uint64_t ltlm__scale_bytes(const ltlm_matrix *matrix)
 {
-    return (uint64_t)matrix->scale_count * (matrix->format == LTLM_INT4_BLOCK ? sizeof(uint16_t) : sizeof(float));
+    return (uint64_t)matrix->scale_count *
+           (matrix->format == LTLM_INT4_BLOCK ? sizeof(uint16_t) : sizeof(float));
 }
 
 bool ltlm__is_quantised(const ltlm_matrix *matrix)
@@ -54,8 +55,8 @@ typedef struct {
     bool *multiplied; /* [matrix_count]: a LINEAR reads it */
     range *ranges;    /* to be copied; [range_count], ascending, apart */
     size_t range_count;
-    atomic_llong next;     /* unit of the present job */
-    atomic_bool unread;    /* a part could not be read */
+    atomic_llong next;      /* unit of the present job */
+    atomic_bool unread;     /* a part could not be read */
     atomic_llong bad_scale; /* matrix << 32 | row of the first that is not finite */
 } loader;
 
@@ -74,7 +75,8 @@ static void gather_ranges(loader *self)
     for (size_t i = 0; i < self->plan->matrix_count; i++) {
         const ltlm_matrix *matrix = &self->plan->matrices[i];
         if (self->multiplied[i]) {
-            self->ranges[count++] = (range){.begin = matrix->data, .end = matrix->data + ltlm__matrix_bytes(matrix)};
+            self->ranges[count++] =
+                (range){.begin = matrix->data, .end = matrix->data + ltlm__matrix_bytes(matrix)};
             if (matrix->format == LTLM_INT4_BLOCK) {
                 self->ranges[count++] =
                     (range){.begin = matrix->scales, .end = matrix->scales + ltlm__scale_bytes(matrix)};
@@ -198,7 +200,8 @@ static void copy_scales(loader *self, size_t i, int32_t from, int32_t to)
     const uint8_t *file = self->set->map + matrix->scales;
     float *table = (float *)self->set->items[i].scales;
     for (int32_t row = from; row < to; row++) {
-        memcpy(&table[row], file + (matrix->scale_count == 1 ? 0 : (size_t)row) * sizeof(float), sizeof(float));
+        memcpy(&table[row], file + (matrix->scale_count == 1 ? 0 : (size_t)row) * sizeof(float),
+               sizeof(float));
         if (!isfinite(table[row])) {
             note_bad_scale(self, i, row);
         }
@@ -282,8 +285,9 @@ static int32_t map_file(loader *self, uint64_t file_size, ltlm_error *err)
 {
     int64_t actual = ltlm__file_size(self->fd);
     if (actual < 0 || (uint64_t)actual < file_size) {
-        return ltlm__fail(err, LTLM_E_INVALID_ARGUMENT, "the model file has %lld bytes, not %llu: it is cut off",
-                          (long long)actual, (unsigned long long)file_size);
+        return ltlm__fail(err, LTLM_E_INVALID_ARGUMENT,
+                          "the model file has %lld bytes, not %llu: it is cut off", (long long)actual,
+                          (unsigned long long)file_size);
     }
     uint64_t claimed = 0;
     for (size_t i = 0; i < self->plan->matrix_count; i++) {
@@ -299,9 +303,10 @@ static int32_t map_file(loader *self, uint64_t file_size, ltlm_error *err)
     }
     self->set->map = file_size <= SIZE_MAX / 2 ? ltlm__file_map(self->fd, (size_t)file_size) : NULL;
     self->set->map_size = (size_t)file_size;
-    return self->set->map ? LTLM_OK
-                          : ltlm__fail(err, LTLM_E_NO_MEMORY, "the system does not map %llu bytes of the model file",
-                                       (unsigned long long)file_size);
+    return self->set->map
+               ? LTLM_OK
+               : ltlm__fail(err, LTLM_E_NO_MEMORY, "the system does not map %llu bytes of the model file",
+                            (unsigned long long)file_size);
 }
 
 static void mark_multiplied(loader *self)
@@ -315,7 +320,8 @@ static void mark_multiplied(loader *self)
 }
 
 int32_t ltlm__weights_load(const ltlm_plan *plan, int32_t fd, uint64_t file_size, int32_t place,
-                           const ltlm_kernels *kernels, ltlm_pool *pool, ltlm__weight_set *out, ltlm_error *err)
+                           const ltlm_kernels *kernels, ltlm_pool *pool, ltlm__weight_set *out,
+                           ltlm_error *err)
 {
     loader self = {.plan = plan, .set = out, .kernels = kernels, .fd = fd};
     out->items = ltlm__calloc(plan->matrix_count + 1, sizeof *out->items);

@@ -1,5 +1,5 @@
-/* reference.h - what a tiny model computes, one token after the other, in the plainest way. It shares no code with
- * the engine: it reads weights from the file's bytes and keeps its own keys and values. */
+/* reference.h - what a tiny model computes, one token after the other, in the plainest way. It shares no code
+ * with the engine: it reads weights from the file's bytes and keeps its own keys and values. */
 #ifndef LTLM_REFERENCE_H
 #define LTLM_REFERENCE_H
 

@@ -21,10 +21,10 @@ static void start_with(engine *e, const ltlm_kernels *kernels, int32_t threads, 
     ASSERT_INT(LTLM_OK, ltlm_pool_create(threads, &e->pool, &err));
     ASSERT_INT(LTLM_OK, ltlm_program_create(&e->model->plan, e->model->fd, e->model->file_size,
                                             LTLM_WEIGHTS_MAPPED, kernels, e->pool, &e->program, &err));
-    ASSERT_INT(LTLM_OK, ltlm_kv_store_create(e->model->caches, e->model->plan.cache_count, wide, 0, &e->store,
-                                             &err));
-    ASSERT_INT(LTLM_OK, ltlm_executor_create(e->program, e->store, e->pool, max_rows, max_rows, &e->executor,
-                                             &err));
+    ASSERT_INT(LTLM_OK,
+               ltlm_kv_store_create(e->model->caches, e->model->plan.cache_count, wide, 0, &e->store, &err));
+    ASSERT_INT(LTLM_OK,
+               ltlm_executor_create(e->program, e->store, e->pool, max_rows, max_rows, &e->executor, &err));
 }
 
 static void start(engine *e, int32_t threads, int32_t max_rows, bool wide)
@@ -82,11 +82,12 @@ static int32_t run(engine *e, batch *b, const float **logits)
     return ltlm_executor_run(e->executor, &b->rows, logits);
 }
 
-/* The rows have been run: their sequences have them. */
+/* The rows have been run: their sequences have them, and windows let go of what nothing looks at any more. */
 static void commit(batch *b)
 {
     for (int32_t i = 0; i < b->rows.rows; i++) {
         ltlm_kv_commit(b->sequences[i], &b->tokens[i], 1);
+        ltlm_kv_slide(b->sequences[i], b->positions[i] + 1);
     }
 }
 
@@ -265,8 +266,9 @@ TEST(a_copy_of_the_weights_says_the_same)
     ltlm_error err;
     ltlm_executor_delete(e.executor);
     ltlm_program_delete(e.program);
-    ASSERT_INT(LTLM_OK, ltlm_program_create(&e.model->plan, e.model->fd, e.model->file_size, LTLM_WEIGHTS_COPIED,
-                                            ltlm_kernels_portable(), e.pool, &e.program, &err));
+    ASSERT_INT(LTLM_OK,
+               ltlm_program_create(&e.model->plan, e.model->fd, e.model->file_size, LTLM_WEIGHTS_COPIED,
+                                   ltlm_kernels_portable(), e.pool, &e.program, &err));
     ASSERT(ltlm_program_weight_bytes(e.program) > e.model->file_size / 2);
     ASSERT_INT(LTLM_OK, ltlm_executor_create(e.program, e.store, e.pool, LENGTH, LENGTH, &e.executor, &err));
     float *actual = malloc(sizeof expected[0]);
@@ -366,6 +368,87 @@ TEST(runs_and_executors_out_of_range_are_refused)
     stop(&e);
 }
 
+/* One number of the plan is another. */
+static void damage(tiny_model *m)
+{
+    const struct {
+        void *items;
+        size_t bytes;
+    } tables[] = {
+        {m->matrices, m->plan.matrix_count * sizeof *m->matrices},
+        {m->constants, m->plan.constant_count * sizeof *m->constants},
+        {m->widths, m->plan.value_count * sizeof *m->widths},
+        {m->caches, m->plan.cache_count * sizeof *m->caches},
+        {m->steps, m->plan.step_count * sizeof *m->steps},
+        {m->steps, m->plan.step_count * sizeof *m->steps},
+    };
+    size_t which = tiny_random(m) % (sizeof tables / sizeof *tables);
+    size_t at = tiny_random(m) % (tables[which].bytes / sizeof(int32_t));
+    int32_t *number = (int32_t *)tables[which].items + at;
+    const int32_t others[] = {0,         1,         -1,        (int32_t)((uint32_t)*number + 1),
+                              INT32_MAX, INT32_MIN, ~*number,  (int32_t)(tiny_random(m) % 128),
+                              *number ^ 1, *number / 2};
+    int32_t other = others[tiny_random(m) % (sizeof others / sizeof *others)];
+    memcpy(number, &other, sizeof other); /* a float or half a uint64_t, perhaps */
+    for (size_t i = 0; i < m->plan.matrix_count; i++) {
+        bool *flag = &m->matrices[i].float_activations;
+        uint8_t byte;
+        memcpy(&byte, flag, 1);
+        *flag = byte & 1; /* what cffi passes is a bool */
+    }
+}
+
+/* Runs a few rows of the plan, if it is accepted. */
+static bool survives(tiny_model *m, ltlm_pool *pool)
+{
+    engine e = {.model = m, .pool = pool};
+    ltlm_error err;
+    if (ltlm_program_create(&m->plan, m->fd, m->file_size, LTLM_WEIGHTS_MAPPED, ltlm_kernels_portable(), pool,
+                            &e.program, &err) != LTLM_OK) {
+        ASSERT_INT(LTLM_E_INVALID_ARGUMENT, err.status);
+        ASSERT(err.reason[0]);
+        return false;
+    }
+    ASSERT_INT(LTLM_OK, ltlm_kv_store_create(m->caches, m->plan.cache_count, true, 0, &e.store, &err));
+    ASSERT_INT(LTLM_OK, ltlm_executor_create(e.program, e.store, pool, 40, 40, &e.executor, &err));
+    ltlm_kv *kv = sequence(&e);
+    batch b = {0};
+    const float *logits;
+    add(&b, kv, 0, 40, false);
+    ASSERT_INT(LTLM_OK, run(&e, &b, &logits));
+    ltlm_kv_delete(kv);
+    ltlm_executor_delete(e.executor);
+    ltlm_kv_store_delete(e.store);
+    ltlm_program_delete(e.program);
+    return true;
+}
+
+TEST(damaged_plans_are_refused_or_run)
+{
+    ltlm_pool *pool;
+    ltlm_error err;
+    ASSERT_INT(LTLM_OK, ltlm_pool_create(1, &pool, &err));
+    tiny_model *whole = tiny_create();
+    int32_t run = 0, refused = 0;
+    for (int32_t i = 0; i < 500; i++) {
+        tiny_model *m = malloc(sizeof *m);
+        *m = *whole;
+        m->random = (uint32_t)i * 2654435761u;
+        m->plan.matrices = m->matrices;
+        m->plan.floats = m->floats;
+        m->plan.constants = m->constants;
+        m->plan.widths = m->widths;
+        m->plan.caches = m->caches;
+        m->plan.steps = m->steps;
+        damage(m);
+        *(survives(m, pool) ? &run : &refused) += 1;
+        free(m);
+    }
+    ASSERT(run > 50 && refused > 50);
+    tiny_delete(whole);
+    ltlm_pool_delete(pool);
+}
+
 TEST(memory_may_run_out_at_any_point_of_a_creation)
 {
     engine e;
@@ -394,4 +477,5 @@ TESTS(RUN(logits_are_those_of_the_reference)
       RUN(a_run_that_is_aborted_before_it_begins_is_cancelled)
       RUN(a_run_may_be_aborted_at_any_moment)
       RUN(runs_and_executors_out_of_range_are_refused)
+      RUN(damaged_plans_are_refused_or_run)
       RUN(memory_may_run_out_at_any_point_of_a_creation))

@@ -50,7 +50,8 @@ TEST(every_thread_does_its_part_of_every_run)
     }
 }
 
-/* Each thread writes its cell, all meet, each reads everybody's: a race or a wrong number if the meeting leaks. */
+/* Each thread writes its cell, all meet, each reads everybody's: a race or a wrong number if the meeting
+ * leaks. */
 typedef struct {
     int32_t cells[64];
     int32_t meetings;

@@ -75,7 +75,8 @@ TEST(a_plan_is_loaded_from_the_map_and_as_a_copy)
             const ltlm_weights *item = &program->weights.items[i];
             const uint8_t *map = program->weights.map;
             bool mapped = item->data >= map && item->data < map + m->file_size;
-            ASSERT(memcmp(m->file + m->matrices[i].data, item->data, ltlm__matrix_bytes(&m->matrices[i])) == 0);
+            ASSERT(memcmp(m->file + m->matrices[i].data, item->data, ltlm__matrix_bytes(&m->matrices[i])) ==
+                   0);
             ASSERT_INT(place == LTLM_WEIGHTS_MAPPED || i == 0, mapped); /* 0 is the table of embeddings */
         }
         ltlm_program_delete(program);
@@ -114,7 +115,8 @@ TEST(phases_are_as_few_as_can_be)
     ltlm_program *program;
     ltlm_error err;
     ASSERT_INT(LTLM_OK, create(m, LTLM_WEIGHTS_MAPPED, 1, &program, &err));
-    /* A layer: rows, q k v, rows, attend, rows, o, rows, gate and up, rows, down. At the end rows, and logits. */
+    /* A layer: rows, q k v, rows, attend, rows, o, rows, gate and up, rows, down. At the end rows, and
+     * logits. */
     ASSERT_INT(3 * 10 + 2, program->phase_count);
     ASSERT_INT(10 + 3, program->tail);
     /* What crosses is the residual, the query, and the two rows of angles. */
@@ -313,7 +315,8 @@ TEST(strides_out_of_bounds_are_refused)
 {
     REFUSED("strides reach floats 0 to 14 of in1, which has 8", first(m, LTLM_OP_BINARY)->stride_b[3] = 2);
     REFUSED("strides reach floats -7 to 0 of in0", first(m, LTLM_OP_BINARY)->stride_a[3] = -1);
-    REFUSED("strides reach floats 0 to 15032385529 of in0", first(m, LTLM_OP_BINARY)->stride_a[3] = INT32_MAX);
+    REFUSED("strides reach floats 0 to 15032385529 of in0",
+            first(m, LTLM_OP_BINARY)->stride_a[3] = INT32_MAX);
     REFUSED("strides reach floats 1 to 8 of in0", first(m, LTLM_OP_COPY)->offset_a = 1);
     REFUSED("(COPY): out0 has 16 floats, not 15", first(m, LTLM_OP_COPY)->shape[3] = 7);
     REFUSED("(COPY): out0 has 16 floats, not 8", first(m, LTLM_OP_COPY)->in[1] = LTLM_NONE);
@@ -346,7 +349,9 @@ TEST(logits_in_the_wrong_place_are_refused)
     REFUSED("are not written after the last KV_STORE", {
         m->widths[m->plan.value_count] = VOCABULARY;
         m->plan.logits = (int32_t)m->plan.value_count++;
-        ltlm_step moved = {.op = LTLM_OP_COPY, .in = {m->steps[0].out[0], LTLM_NONE}, .out = {m->plan.logits},
+        ltlm_step moved = {.op = LTLM_OP_COPY,
+                           .in = {m->steps[0].out[0], LTLM_NONE},
+                           .out = {m->plan.logits},
                            .shape = {1, 1, 1, VOCABULARY}};
         memmove(&m->steps[2], &m->steps[1], (m->plan.step_count - 1) * sizeof *m->steps);
         m->steps[1] = moved;

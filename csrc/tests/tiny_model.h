@@ -1,4 +1,5 @@
-/* tiny_model.h - a plan made by hand, of every op, format and kind of cache, with random weights in a file. */
+/* tiny_model.h - a plan made by hand, of every op, format and kind of cache, with random weights in a file.
+ */
 #ifndef LTLM_TINY_MODEL_H
 #define LTLM_TINY_MODEL_H
 
@@ -61,7 +62,8 @@ static uint16_t tiny_half(float x) /* normal numbers only */
         float number;
         uint32_t bits;
     } u = {x};
-    return (uint16_t)((u.bits >> 16 & 0x8000) | (((u.bits >> 23 & 255) - 112) << 10) | (u.bits >> 13 & 0x3ff));
+    return (uint16_t)((u.bits >> 16 & 0x8000) | (((u.bits >> 23 & 255) - 112) << 10) |
+                      (u.bits >> 13 & 0x3ff));
 }
 
 static int32_t tiny_matrix(tiny_model *m, int32_t format, int32_t rows, int32_t columns, bool floats)
@@ -132,8 +134,8 @@ static int32_t tiny_add(tiny_model *m, int32_t a, int32_t b, int32_t width)
 }
 
 /* out[i] = x times new matrices of `rows` rows. */
-static void tiny_linear(tiny_model *m, int32_t x, int32_t count, int32_t format, const int32_t *rows, bool floats,
-                        bool biased, int32_t *out)
+static void tiny_linear(tiny_model *m, int32_t x, int32_t count, int32_t format, const int32_t *rows,
+                        bool floats, bool biased, int32_t *out)
 {
     int32_t matrices[4], biases[4];
     for (int32_t i = 0; i < count; i++) {
@@ -184,8 +186,8 @@ static int32_t tiny_attend(tiny_model *m, int32_t query, int32_t cache, int32_t 
     return out;
 }
 
-/* Each of four groups times the mean of its softmax of squares, transposed: nothing a model has, but it uses what
- * other models may. */
+/* Each of four groups times the mean of its softmax of squares, transposed: nothing a model has, but it uses
+ * what other models may. */
 static int32_t tiny_mixture(tiny_model *m, int32_t x)
 {
     int32_t square = tiny_op(m, LTLM_OP_UNARY, LTLM_SQUARE, x, LTLM_NONE, 1, 1, HIDDEN);
@@ -207,7 +209,8 @@ static int32_t tiny_mixture(tiny_model *m, int32_t x)
 }
 
 /* One layer. `kv_heads` 0: it attends to the cache of the layer before. */
-static int32_t tiny_layer(tiny_model *m, int32_t x, int32_t kv_heads, int32_t window, int32_t cosine, int32_t sine)
+static int32_t tiny_layer(tiny_model *m, int32_t x, int32_t kv_heads, int32_t window, int32_t cosine,
+                          int32_t sine)
 {
     int32_t normed = tiny_norm(m, x, 1, HIDDEN, true), out[4], query;
     if (kv_heads > 0) {
@@ -219,12 +222,14 @@ static int32_t tiny_layer(tiny_model *m, int32_t x, int32_t kv_heads, int32_t wi
         store->in[0] = key;
         store->in[1] = out[2];
         store->cache = (int32_t)m->plan.cache_count;
-        m->caches[m->plan.cache_count++] = (ltlm_cache){.kv_heads = kv_heads, .head_dim = HEAD, .window = window};
+        m->caches[m->plan.cache_count++] =
+            (ltlm_cache){.kv_heads = kv_heads, .head_dim = HEAD, .window = window};
     } else {
         tiny_linear(m, normed, 1, LTLM_INT8, (int32_t[]){HEADS * HEAD}, true, false, out);
         query = tiny_rope(m, out[0], HEADS, cosine, sine);
     }
-    int32_t seen = tiny_attend(m, query, (int32_t)m->plan.cache_count - 1, window, kv_heads == 1 ? 5.0f : 0.0f);
+    int32_t seen =
+        tiny_attend(m, query, (int32_t)m->plan.cache_count - 1, window, kv_heads == 1 ? 5.0f : 0.0f);
     tiny_linear(m, seen, 1, LTLM_INT4, (int32_t[]){HIDDEN}, false, false, out);
     x = tiny_add(m, x, out[0], HIDDEN);
     tiny_linear(m, tiny_norm(m, x, 1, HIDDEN, true), 2, kv_heads == 1 ? LTLM_INT2 : LTLM_INT8,
@@ -249,9 +254,14 @@ static tiny_model *tiny_create(void)
     tiny_model *m = calloc(1, sizeof *m);
     int32_t cosine, sine, out[4];
     m->random = 7;
-    m->plan = (ltlm_plan){.matrices = m->matrices, .floats = m->floats, .constants = m->constants,
-                          .widths = m->widths, .caches = m->caches, .steps = m->steps,
-                          .vocabulary = VOCABULARY, .max_context = CONTEXT};
+    m->plan = (ltlm_plan){.matrices = m->matrices,
+                          .floats = m->floats,
+                          .constants = m->constants,
+                          .widths = m->widths,
+                          .caches = m->caches,
+                          .steps = m->steps,
+                          .vocabulary = VOCABULARY,
+                          .max_context = CONTEXT};
     int32_t table = tiny_matrix(m, LTLM_INT4, VOCABULARY, HIDDEN, false);
     int32_t x = tiny_op(m, LTLM_OP_EMBED, 0, LTLM_NONE, LTLM_NONE, 1, 1, HIDDEN);
     m->steps[0].matrix[0] = table;
@@ -260,7 +270,8 @@ static tiny_model *tiny_create(void)
     x = tiny_layer(m, x, 2, WINDOW, cosine, sine);
     x = tiny_layer(m, x, 1, 0, cosine, sine);
     x = tiny_layer(m, x, 0, 0, cosine, sine);
-    tiny_linear(m, tiny_norm(m, x, 1, HIDDEN, true), 1, LTLM_FLOAT32, (int32_t[]){VOCABULARY}, true, false, out);
+    tiny_linear(m, tiny_norm(m, x, 1, HIDDEN, true), 1, LTLM_FLOAT32, (int32_t[]){VOCABULARY}, true, false,
+                out);
     m->plan.logits = out[0];
     tiny_write(m);
     return m;

@@ -13,7 +13,7 @@ LTLM_TARGET_BEGIN(LTLM_AVX512)
 /* ---- weights ---- */
 
 /* log2 of what the planes' weights are multiplied with. */
-static unsigned shift_of(int32_t format)
+static int shift_of(int32_t format)
 {
     return format == LTLM_INT8 ? 0 : format == LTLM_INT4 ? 4 : 6;
 }
@@ -68,12 +68,14 @@ typedef struct {
     __mmask16 lanes;
     __m512i weight_sums;
     __m512 scales;
+    __m128i shift;
 } finishing;
 
 /* count <= 0: of none. */
 static finishing finishing_of(const product *job, int32_t n, int32_t count)
 {
     finishing f = {.n = n, .lanes = count > 0 ? ltlm__lanes16(count) : 0};
+    f.shift = _mm_cvtsi32_si128(shift_of(job->w->format));
     if (!f.lanes) {
         return f;
     }
@@ -83,14 +85,14 @@ static finishing finishing_of(const product *job, int32_t n, int32_t count)
 }
 
 /* Row m of activations. */
-static void finish_row(const product *job, const finishing *f, int32_t m, __m512i sums)
+LTLM_INLINE void finish_row(const product *job, const finishing *f, int32_t m, __m512i sums)
 {
     if (!f->lanes) {
         return;
     }
     ltlm_quantised quantised = job->a->quantised[m];
     __m512i offset = _mm512_set1_epi32(quantised.zero_point + 128);
-    sums = _mm512_srai_epi32(sums, shift_of(job->w->format));
+    sums = _mm512_sra_epi32(sums, f->shift);
     sums = _mm512_sub_epi32(sums, _mm512_mullo_epi32(offset, f->weight_sums));
     ltlm__finish(_mm512_cvtepi32_ps(sums), quantised.inverse_scale, f->scales, job->bias ? job->bias + f->n : NULL,
                  f->lanes, job->out + (size_t)m * job->stride + f->n);

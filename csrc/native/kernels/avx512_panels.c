@@ -124,33 +124,51 @@ void ltlm__avx512_prepare(int32_t format, const ltlm_activations *a, int32_t row
 /* ---- weights ---- */
 
 /* 16 vectors of fours, of 16 weight rows, into their places. */
-LTLM_INLINE void place_fours(const ltlm_weights *w, size_t at, const __m512i *fours, uint8_t *out)
+LTLM_INLINE void place_fours(int32_t format, int32_t columns, size_t at, const __m512i *fours, uint8_t *out)
 {
+    LTLM_UNROLL(16)
     for (size_t i = 0; i < 16; i++) {
-        _mm512_store_si512(out + ltlm__packed_place(w->format, w->columns, at / 4 + i) * LTLM_PANEL * 4, fours[i]);
+        _mm512_store_si512(out + ltlm__packed_place(format, columns, at / 4 + i) * LTLM_PANEL * 4, fours[i]);
+    }
+}
+
+/* 64 bytes of each of 16 weight rows. */
+LTLM_INLINE void pack_chunk(int32_t format, int32_t columns, size_t at, const __m512i *raw, uint8_t *out)
+{
+    int planes = ltlm__weights_per_byte(format);
+    LTLM_UNROLL(4)
+    for (int p = 0; p < planes; p++) {
+        __m512i fours[16];
+        LTLM_UNROLL(16)
+        for (int i = 0; i < 16; i++) {
+            fours[i] = ltlm__plane(raw[i], p, planes);
+        }
+        ltlm__transpose(fours);
+        place_fours(format, columns, (at * (size_t)planes) + 64 * (size_t)p, fours, out);
     }
 }
 
 /* 16 weight rows, `count` of which exist. */
-LTLM_INLINE void pack_half(const ltlm_weights *w, const uint8_t *rows, int32_t count, int planes, uint8_t *out)
+LTLM_INLINE void pack_half(int32_t format, const ltlm_weights *w, const uint8_t *rows, int32_t count, uint8_t *out)
 {
-    size_t bytes = ltlm__row_bytes(w->format, w->columns);
-    size_t size = ltlm__unpacked_bytes(w->format, w->columns) / (size_t)planes;
-    for (size_t k = 0; k < size; k += 64) {
+    size_t bytes = ltlm__row_bytes(format, w->columns), k = 0;
+    size_t size = ltlm__unpacked_bytes(format, w->columns) / (size_t)ltlm__weights_per_byte(format);
+    __m512i raw[16];
+    for (; count >= 16 && k + 64 <= bytes; k += 64) {
+        LTLM_UNROLL(16)
+        for (int i = 0; i < 16; i++) {
+            const uint8_t *from = rows + (size_t)i * bytes + k;
+            raw[i] = _mm512_loadu_si512(from);
+            _mm_prefetch((const char *)from + 512, _MM_HINT_T0);
+        }
+        pack_chunk(format, w->columns, k, raw, out);
+    }
+    for (; k < size; k += 64) {
         __mmask64 lanes = k < bytes ? ltlm__lanes64(bytes - k) : 0;
-        __m512i raw[16], fours[16];
         for (int32_t i = 0; i < 16; i++) {
             raw[i] = _mm512_maskz_loadu_epi8(i < count ? lanes : 0, rows + (size_t)i * bytes + k);
         }
-        LTLM_UNROLL(4)
-        for (int p = 0; p < planes; p++) {
-            LTLM_UNROLL(16)
-            for (int i = 0; i < 16; i++) {
-                fours[i] = ltlm__plane(raw[i], p, planes);
-            }
-            ltlm__transpose(fours);
-            place_fours(w, k * (size_t)planes + 64 * (size_t)p, fours, out);
-        }
+        pack_chunk(format, w->columns, k, raw, out);
     }
 }
 
@@ -159,10 +177,11 @@ void ltlm__avx512_pack_weights(const ltlm_weights *w, int32_t n, int32_t count, 
     for (int32_t half = 0; half < LTLM_PANEL; half += 16, out += 64) {
         int32_t left = count - half;
         const uint8_t *rows = left > 0 ? ltlm__weight_row(w, n + half) : w->data;
-        switch (ltlm__weights_per_byte(w->format)) {
-        case 1: pack_half(w, rows, left, 1, out); break;
-        case 2: pack_half(w, rows, left, 2, out); break;
-        default: pack_half(w, rows, left, 4, out); break;
+        switch (w->format) {
+        case LTLM_INT8: pack_half(LTLM_INT8, w, rows, left, out); break;
+        case LTLM_INT4: pack_half(LTLM_INT4, w, rows, left, out); break;
+        case LTLM_INT4_BLOCK: pack_half(LTLM_INT4_BLOCK, w, rows, left, out); break;
+        default: pack_half(LTLM_INT2, w, rows, left, out); break;
         }
     }
 }
