@@ -27,8 +27,8 @@ void ltlm__test_unmap(void *memory, size_t size);
 #define ltlm__realloc realloc
 #define ltlm__free free
 
-/* `size` zeroed bytes from the system, aligned to 64 at least, or NULL; ltlm__unmap returns them to it at once.
- * Any thread. */
+/* `size` zeroed bytes from the system, aligned to 64 at least, or NULL; ltlm__unmap returns them to it at
+ * once. Any thread. */
 void *ltlm__map(size_t size);
 void ltlm__unmap(void *memory, size_t size);
 #endif

@@ -119,7 +119,7 @@ int32_t ltlm_model_delete(ltlm_model *model, ltlm_error *err)
         return ltlm__succeed(err);
     }
     ltlm__mutex_lock(&model->mutex);
-    bool is_busy = model->sequences;
+    bool is_busy = model->sequences || model->leaving > 0;
     if (!is_busy) {
         model->stops = true;
         ltlm__cond_signal(&model->work);

@@ -58,6 +58,7 @@ struct ltlm_model {
     ltlm__cond work;   /* the batcher's thread waits for it */
     ltlm__pass pass;
     ltlm_sequence *sequences;             /* all */
+    int32_t leaving;                      /* that are being deleted, and in no list any more */
     ltlm_generation *first, *last;        /* those that run: who was served last is last */
     ltlm__prefixes prefixes;
     bool stops;
@@ -113,8 +114,8 @@ static inline bool ltlm__has_news(const ltlm_generation *generation, int32_t wan
 
 static inline int32_t ltlm__lesser(int32_t a, int32_t b) { return a < b ? a : b; }
 
-/* Makes a sequence hold the longest beginning of `tokens`, of at most `most`, that it or any other sequence of
- * its model holds; *reused: how long it is. On failure it is as before. The mutex is held. */
+/* Makes a sequence hold the longest beginning of `tokens`, of at most `most`, that it or any other sequence
+ * of its model holds; *reused: how long it is. On failure it is as before. The mutex is held. */
 int32_t ltlm__sequence_share(ltlm_sequence *sequence, const int32_t *tokens, int32_t most, int32_t *reused,
                              ltlm_error *err);
 

@@ -40,7 +40,7 @@ typedef struct {
     bool copy_weights;     /* into huge pages, instead of reading the mapped file */
     bool wide_cache;       /* KV in float32 instead of float16 */
     uint64_t cache_limit;  /* bytes of KV for all sequences; 0: none */
-    int32_t max_rows;      /* most rows of one pass; 0: the default */
+    int32_t max_rows;      /* most rows of one pass, 2..65536; 0: the default, 512 */
 } ltlm_model_options;
 
 /* Checks the plan and loads. *out: caller frees with ltlm_model_delete. Any thread. */
@@ -94,7 +94,8 @@ typedef struct ltlm_generation ltlm_generation;
  * the position alone, so that what else runs changes nothing. Penalties look at the prompt and the reply
  * (repetition), or the reply alone (presence, frequency). */
 typedef struct {
-    int32_t max_tokens;          /* 0: prefill only; negative: until a stop token or the end of the context */
+    int32_t max_tokens;          /* 0: prefill only, ends with LTLM_END_LENGTH; negative: until a stop token
+                                    or the end of the context */
     const int32_t *stop_tokens;  /* end the generation, and are delivered as its last */
     size_t stop_count;
     float temperature;           /* >= 0 */
@@ -102,7 +103,7 @@ typedef struct {
     float top_p;                 /* 0 < top_p <= 1 */
     float min_p;                 /* 0..1 */
     uint64_t seed;
-    float repetition_penalty;    /* 1: none */
+    float repetition_penalty;    /* > 0; 1: none */
     float presence_penalty;      /* 0: none */
     float frequency_penalty;
     int32_t no_repeat_ngram;     /* 0: none */
@@ -111,18 +112,21 @@ typedef struct {
     const int32_t *bias_tokens;  /* shape: [bias_count] */
     const float *biases;         /* added to their logits */
     size_t bias_count;
-    bool log_probabilities;      /* of the tokens: log_softmax of the model's logits, before all of the above
-    */ bool keep_logits;            /* for ltlm_generation_logits */ bool masked;                 /* waits for
-    ltlm_generation_mask before each token */ int32_t shared;              /* so many tokens of the prompt's
-    beginning are of use to other sequences,
+    bool log_probabilities;      /* log_softmax of the model's logits, before all of the above */
+    bool keep_logits;            /* for ltlm_generation_logits */
+    bool masked;                 /* waits for ltlm_generation_mask before each token */
+    int32_t shared;              /* so many tokens of the prompt's beginning are of use to other sequences,
                                     and are kept for them when they are computed; 0: none */
     int32_t score_from;          /* >= 1: deliver the prompt's own tokens from this index on, with their
-                                    log-probabilities, and nothing else; 0: do not */
+                                    log-probabilities, and nothing else (max_tokens and masked are not looked
+                                    at), then end with LTLM_END_LENGTH; 0: do not */
 } ltlm_generation_options;
 
 /* Begins to generate after `tokens` (copied; all of them, from the conversation's beginning). What the
  * sequence already holds of them is kept, what it holds beyond is forgotten, and a longer beginning that
- * any other sequence of the model holds is shared. At least one token is run again. *out: caller frees
+ * any other sequence of the model holds is shared, unless a sliding window of theirs has let go of what going
+ * back to the sequence's own beginning needs. At least one token is run again. Sliding windows let go of what
+ * the tokens after the sequence's own beginning do not look at. *out: caller frees
  * with ltlm_generation_delete. LTLM_E_INVALID_ARGUMENT: no token, too many for the context, one out of
  * range, options out of range. Owner thread of the sequence. */
 int32_t ltlm_generation_start(ltlm_sequence *sequence, const int32_t *tokens, size_t count,
@@ -134,7 +138,7 @@ typedef enum {
     LTLM_END_LENGTH = 2,    /* max_tokens */
     LTLM_END_CONTEXT = 3,   /* the context is full */
     LTLM_END_CANCELLED = 4,
-    LTLM_END_FAILED = 5     /* see error: no memory for KV */
+    LTLM_END_FAILED = 5     /* see error: no memory for KV; the sequence holds what was computed before */
 } ltlm_end;
 
 typedef struct {
@@ -156,12 +160,16 @@ typedef struct {
 
 /* Waits until there is something new: a token, the need of a mask, the end, or LTLM_E_TIMED_OUT after
  * `timeout_ms` (negative: no limit). Once there is a token it lingers up to `linger_ms` more for `want`
- * tokens. Consumer thread; call it with the interpreter lock released. */
+ * tokens; the need of a mask and the end are not waited beyond. What is news stays so until it is dealt with:
+ * the need of a mask until there is one, the end for ever. When it times out all but the tokens is filled in
+ * nevertheless. Consumer thread; call it with the interpreter lock released. */
 int32_t ltlm_generation_take(ltlm_generation *generation, int32_t want, int32_t linger_ms, int32_t timeout_ms,
                              ltlm_progress *out);
 
 /* Which tokens may come next: bit t % 32 of bits[t / 32], (vocabulary + 31) / 32 words (copied).
- * LTLM_E_INVALID_ARGUMENT: it was not waiting for one, or nothing is allowed. Consumer thread. */
+ * LTLM_E_INVALID_ARGUMENT: it was not waiting for one, or nothing is allowed. LTLM_E_ENDED: it is over,
+ * perhaps cancelled meanwhile. The first may be given while the prompt is still being run. What it forbids
+ * never comes, even when everything that it allows is suppressed. Consumer thread. */
 int32_t ltlm_generation_mask(ltlm_generation *generation, const uint32_t *bits, size_t words,
                              ltlm_error *err);
 

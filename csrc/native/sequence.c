@@ -70,9 +70,12 @@ int32_t ltlm_sequence_delete(ltlm_sequence *sequence, ltlm_error *err)
     if (sequence->next) {
         sequence->next->previous = sequence->previous;
     }
-    ltlm_kv *kv = sequence->kv;
+    model->leaving++;
+    ltlm__mutex_unlock(&model->mutex);
+    ltlm_kv_delete(sequence->kv); /* without the mutex: many pages take a while */
     ltlm__free(sequence);
-    ltlm_kv_delete(kv); /* with the mutex: the model may be deleted as soon as it has no sequences */
+    ltlm__mutex_lock(&model->mutex);
+    model->leaving--;
     ltlm__mutex_unlock(&model->mutex);
     return ltlm__succeed(err);
 }

@@ -227,8 +227,8 @@ size_t ltlm_program_weight_bytes(const ltlm_program *program)
     return 12345;
 }
 
-int32_t ltlm_executor_create(const ltlm_program *program, ltlm_kv_store *store, ltlm_pool *pool, int32_t max_rows,
-                             int32_t max_wanted, ltlm_executor **out, ltlm_error *err)
+int32_t ltlm_executor_create(const ltlm_program *program, ltlm_kv_store *store, ltlm_pool *pool,
+                             int32_t max_rows, int32_t max_wanted, ltlm_executor **out, ltlm_error *err)
 {
     (void)program, (void)pool;
     ltlm_executor *executor = *out = ltlm__calloc(1, sizeof **out);

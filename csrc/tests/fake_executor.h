@@ -1,5 +1,6 @@
-/* fake_executor.h - a program and an executor whose logits are a plain function of all tokens so far, which it reads
- * from the KV pages that it writes: whatever goes wrong with pages, positions or rows changes what is generated.
+/* fake_executor.h - a program and an executor whose logits are a plain function of all tokens so far, which it
+ * reads from the KV pages that it writes: whatever goes wrong with pages, positions or rows changes what is
+ * generated.
  */
 #ifndef FAKE_EXECUTOR_H
 #define FAKE_EXECUTOR_H

@@ -342,7 +342,8 @@ static void *use(void *argument)
     user *self = argument;
     ltlm_sequence *sequence = new_sequence(self->model), *other = new_sequence(self->model);
     for (int32_t round = 0; round < self->rounds; round++) {
-        text prompt = prompt_of(roll(self, 3), 1 + (int32_t)roll(self, 200)); /* of three families, so that they share */
+        /* Prompts of three families, so that they share. */
+        text prompt = prompt_of(roll(self, 3), 1 + (int32_t)roll(self, 200));
         ltlm_error error;
         int32_t kept;
         consume(self, roll(self, 2) ? sequence : other, &prompt);

@@ -19,7 +19,8 @@ TEST(greedy_tokens_follow_from_all_tokens_before)
         ASSERT_INT(40, progress.generated_tokens);
         ASSERT(!progress.log_probabilities);
         ASSERT(0 < progress.started_ns && progress.started_ns <= progress.running_ns);
-        ASSERT(progress.running_ns <= progress.first_token_ns && progress.first_token_ns <= progress.ended_ns);
+        ASSERT(progress.running_ns <= progress.first_token_ns);
+        ASSERT(progress.first_token_ns <= progress.ended_ns);
         ASSERT_INT(lengths[i] + 39, ltlm_sequence_length(sequence)); /* the last was sampled, and not run */
         delete_sequence(sequence);
     }
@@ -48,7 +49,8 @@ TEST(the_context_is_used_to_its_end)
     ltlm_model *model = new_model(0, 0);
     ltlm_sequence *sequence = new_sequence(model);
     for (int32_t room = 0; room < 3; room++) {
-        text prompt = prompt_of(1, FAKE_CONTEXT - room), expected = continued(&prompt, room + 1), all = prompt;
+        text prompt = prompt_of(1, FAKE_CONTEXT - room), all = prompt;
+        text expected = continued(&prompt, room + 1);
         ltlm_generation *generation = start(sequence, &prompt, -1);
         ASSERT_INT(LTLM_END_CONTEXT, finish(generation, &all).end);
         assert_same(&expected, &all);
@@ -111,7 +113,8 @@ static double log_probability(const int32_t *tokens, int32_t count, int32_t next
     return (double)logits[next] - log(total);
 }
 
-/* Takes all; each token's log-probability is that of the model after all before it. `all` begins with what precedes. */
+/* Takes all; each token's log-probability is that of the model after all before it. `all` begins with what
+ * precedes. */
 static ltlm_progress check_log_probabilities(ltlm_generation *generation, text *all)
 {
     ltlm_progress progress;
@@ -210,7 +213,7 @@ TEST(what_any_sequence_holds_is_shared)
     ASSERT_INT(70, run(second, &other, 10).reused_tokens);
     ltlm_model_describe(model, &after);
     ASSERT_INT(0, before.cache_bytes % before.cache_bytes_a_token);
-    ASSERT_INT(before.cache_bytes + 64 * before.cache_bytes_a_token, after.cache_bytes); /* two of four pages */
+    ASSERT_INT(before.cache_bytes + 64 * before.cache_bytes_a_token, after.cache_bytes); /* two of four */
     text again = prompt_of(1, 105); /* the longest is the first's 100, not the second's 70 */
     ASSERT_INT(100, run(third, &again, 10).reused_tokens);
     delete_sequence(first);
@@ -334,7 +337,7 @@ TEST(a_saved_sequence_goes_on_in_another_model)
     prompt = continued(&prompt, 10);
     ASSERT_INT(309, run(loaded, &prompt, 10).reused_tokens);
 
-    int32_t strange = FAKE_VOCABULARY; /* a token of another model: the first follows 40 + 2 * 12 + 2 * 4 bytes */
+    int32_t strange = FAKE_VOCABULARY; /* no token; the first follows 40 + 2 * 12 + 2 * 4 bytes */
     memcpy(bytes + 72, &strange, sizeof strange);
     ASSERT_INT(LTLM_E_INVALID_ARGUMENT, ltlm_sequence_load(loaded, bytes, size, &err));
     ASSERT_IN("token 0", err.reason);
@@ -455,8 +458,8 @@ TEST(masks_that_cannot_be_are_refused)
 
 /* ---- what is refused ---- */
 
-static void refused(ltlm_sequence *sequence, const int32_t *tokens, size_t count, ltlm_generation_options options,
-                    const char *why)
+static void refused(ltlm_sequence *sequence, const int32_t *tokens, size_t count,
+                    ltlm_generation_options options, const char *why)
 {
     ltlm_generation *generation;
     ASSERT_INT(LTLM_E_INVALID_ARGUMENT,

@@ -1,4 +1,4 @@
-/* Pages of KV: sharing, copying on write, limits, windows, saving. The tests write into the positions themselves. */
+/* Pages of KV: sharing, copying on write, limits, windows, saving. The tests write into the positions. */
 #include "native/kv.h"
 #include "testing.h"
 
@@ -130,7 +130,8 @@ TEST(a_wide_store_takes_twice_the_bytes)
 
 TEST(caches_that_cannot_be_are_refused)
 {
-    static const ltlm_cache nonsense[] = {{0, 8, 0}, {1, 0, 0}, {1, 12, 0}, {1, 8, -1}, {INT32_MAX, 2147483640, 0}};
+    static const ltlm_cache nonsense[] = {
+        {0, 8, 0}, {1, 0, 0}, {1, 12, 0}, {1, 8, -1}, {INT32_MAX, 2147483640, 0}};
     for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++) {
         ltlm_kv_store *store;
         ASSERT_INT(LTLM_E_INVALID_ARGUMENT, ltlm_kv_store_create(&nonsense[i], 1, false, 0, &store, &err));
@@ -234,7 +235,8 @@ TEST(a_reserve_beyond_the_limit_changes_nothing)
     fork = fork_of(kv);
     ASSERT_INT(LTLM_E_NO_MEMORY, ltlm_kv_reserve(fork, LTLM_PAGE, &err)); /* a copy and a new one */
     char expected[120];
-    snprintf(expected, sizeof expected, "%zu bytes needed, %zu in use, %zu allowed", both(2), both(2), both(3));
+    snprintf(expected, sizeof expected, "%zu bytes needed, %zu in use, %zu allowed", both(2), both(2),
+             both(3));
     ASSERT_IN(expected, err.reason);
     ASSERT_INT(both(2), ltlm_kv_store_bytes(store));
     check(store, fork);

@@ -101,8 +101,8 @@ static void expect(const ltlm_generation_options *options, double *probability)
     }
 }
 
-/* Nothing comes that may not, and the rest as often as it should: Pearson's statistic over the tokens that are
- * expected five times or more lies within five standard deviations of its mean. */
+/* Nothing comes that may not, and the rest as often as it should: Pearson's statistic over the tokens that
+ * are expected five times or more lies within five standard deviations of its mean. */
 static void check_distribution(const ltlm_generation_options *options)
 {
     static double probability[VOCABULARY];
@@ -457,7 +457,8 @@ TEST(options_out_of_range_are_refused_by_name)
     REFUSED("suppressed token is not within 0 and 999", options.suppressed = tokens,
             options.suppressed_count = 2);
     REFUSED("suppressed token", options.suppressed = below, options.suppressed_count = 1);
-    REFUSED("biased token", options.bias_tokens = tokens + 1, options.biases = infinite, options.bias_count = 1);
+    REFUSED("biased token", options.bias_tokens = tokens + 1, options.biases = infinite,
+            options.bias_count = 1);
     REFUSED("bias is not finite", options.bias_tokens = tokens, options.biases = infinite,
             options.bias_count = 2);
 }
