@@ -98,6 +98,7 @@ def _export(shape: Shape, layout: str, checkpoint: Path, out_files: Mapping[str,
         cache_length=shape.context,
         quantization_recipe="none",
         bundle_litert_lm=True,
+        experimental_lightweight_conversion=True,  # less memory, the same bytes
         **_family_options(shape, checkpoint),
         **LAYOUTS[layout],
     )

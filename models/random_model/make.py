@@ -26,13 +26,14 @@ def make_checkpoint(shape: Shape, out: Path) -> Path:
         return folder
     began = time.monotonic()
     _say(f"{shape.name}: weights ...")
-    from models.random_model.network import build_network, save_network
+    # Imported only here and below: what is made already is found without torch.
+    from models.random_model.network import build_network
     from models.random_model.vocabulary import make_tokenizer
 
     part = part_of(folder)
     tokenizer = make_tokenizer(FAMILIES[shape.family], shape.vocab, part)
     network = build_network(shape, tokenizer)
-    save_network(network, part)
+    network.save_pretrained(part)
     parameters = sum(weight.numel() for weight in network.parameters())
     finish(part, folder, key, parameters=parameters)
     _say(f"{shape.name}: {parameters / 1e6:.1f} M weights, {time.monotonic() - began:.0f} s")

@@ -7,11 +7,10 @@ layers, and the logits have the spread of a model that knows something.
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from torch import nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
@@ -45,13 +44,7 @@ def build_network(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int = 
     return network.to(torch.bfloat16)
 
 
-def save_network(network: PreTrainedModel, folder: Path) -> None:
-    """Write the weights and the configuration beside the tokenizer."""
-    network.save_pretrained(folder)
-
-
 def _empty(shape: Shape, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    transformers = importlib.import_module("transformers")
     config_class = getattr(transformers, FAMILIES[shape.family].config_class)
     common = {
         "vocab_size": shape.vocab,
