@@ -134,10 +134,10 @@ def compare(path: Path, count: int, *, wide: bool) -> str:
     ordered = np.sort(reference, axis=1)
     gaps = (ordered[:, -1] - ordered[:, -2])[~same]
     spread = float(np.abs(mine - reference).max(axis=1).max())
+    at_once = "bit for bit" if np.array_equal(whole[0], mine[-1]) else f"{cosines(whole, mine[-1:])[0]:.6f}"
     return (
         f"| {path.stem} | {cosine.min():.5f} | {np.median(cosine):.5f} | {same.sum()} of {count} "
-        f"| {gaps.max() if len(gaps) else 0:.3f} of {spread:.3f} "
-        f"| {'bit for bit' if np.array_equal(whole[0], mine[-1]) else f'{cosines(whole, mine[-1:])[0]:.6f}'} |"
+        f"| {gaps.max() if len(gaps) else 0:.3f} of {spread:.3f} | {at_once} |"
     )
 
 
