@@ -55,19 +55,19 @@ def native(chat: Chat) -> Any:
     return chat._timeline._conversation.handle.pointer  # type: ignore[attr-defined]
 
 
-def test_a_clone_is_right_until_its_sibling_goes_another_way(client: Client) -> None:
+def test_a_clone_is_right_until_its_sibling_goes_another_way(official_client: Client) -> None:
     """And also if what the sibling said begins differently from the clone's prompt."""
     for prompt in PROMPTS:
-        alone = reply(client, prompt, None)
-        assert reply(client, prompt, None) == alone
-        assert reply(client, prompt, "Zebra") == alone
+        alone = reply(official_client, prompt, None)
+        assert reply(official_client, prompt, None) == alone
+        assert reply(official_client, prompt, "Zebra") == alone
 
 
-def test_a_clone_is_wrong_once_its_sibling_shares_the_beginning_of_the_prompt(client: Client) -> None:
+def test_a_clone_is_wrong_once_its_sibling_shares_the_beginning_of_the_prompt(official_client: Client) -> None:
     """The engine skips the shared tokens without having their keys and values."""
     wrong = [
         prompt
         for prompt in PROMPTS
-        if reply(client, prompt, f"{SHARED}n other") != reply(client, prompt, None)
+        if reply(official_client, prompt, f"{SHARED}n other") != reply(official_client, prompt, None)
     ]
     assert wrong

@@ -14,7 +14,7 @@ from litertlm import Client, EngineError, ModelFileError, OptionError, engine_lo
 
 def test_the_engine_is_silent(model_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Loading and a turn print nothing."""
-    with Client(model_path) as client, client.chat(max_output_tokens=2) as chat:
+    with Client(model_path, engine="litert") as client, client.chat(max_output_tokens=2) as chat:
         chat.send("hello")
     assert capfd.readouterr() == ("", "")
 
@@ -23,7 +23,7 @@ def test_its_log_can_be_had(
     model_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """As log records; what others print to standard error still gets there."""
-    with caplog.at_level(logging.DEBUG, "litertlm.engine"), engine_log(logging.INFO), Client(model_path):
+    with caplog.at_level(logging.DEBUG, "litertlm.engine"), engine_log(logging.INFO), Client(model_path, engine="litert"):
         os.write(2, b"not the engine\n")
         sys.stderr.write("nor this\n")
     assert {record.name for record in caplog.records} == {"litertlm.engine"}
@@ -31,7 +31,7 @@ def test_its_log_can_be_had(
     assert "not the engine" in err
     assert "nor this" in err
     assert ".cc:" not in err
-    with Client(model_path):
+    with Client(model_path, engine="litert"):
         pass
     assert capfd.readouterr().err == ""
 

@@ -121,7 +121,7 @@ def _native(file: ModelFile, wanted: Wanted) -> Engine | str:
         return f"backend={wanted.backend!r} was asked for, and it runs on the CPU only"
     if wanted.lib is not None and wanted.engine == "auto":
         return "lib= names an engine library"
-    from litertlm._engine.native import NativeEngine, NativeOptions
+    from litertlm._engine.native.engine import NativeEngine, NativeOptions
     from litertlm._engine.native.plan import NotRecognised, plan
     from litertlm._engine.native.text import TextProcessor
 

@@ -46,13 +46,13 @@ def test_chats_on_the_fake_engine(png: bytes, wav: bytes) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_chats_on_the_real_engine(client: Client, png: bytes, wav: bytes) -> None:
+def test_chats_on_the_real_engine(official_client: Client, png: bytes, wav: bytes) -> None:
     """Fewer, since a turn takes longer."""
-    run(lambda context: RealStage(client, png, wav), 300, shrinks=False)
+    run(lambda context: RealStage(official_client, png, wav), 300, shrinks=False)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-def test_chats_on_the_real_engine_for_long(client: Client, png: bytes, wav: bytes) -> None:
+def test_chats_on_the_real_engine_for_long(official_client: Client, png: bytes, wav: bytes) -> None:
     """As many as on the fake."""
-    run(lambda context: RealStage(client, png, wav), 2000, shrinks=False)
+    run(lambda context: RealStage(official_client, png, wav), 2000, shrinks=False)

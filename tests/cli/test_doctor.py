@@ -19,7 +19,7 @@ WHEN_LOADING = """
 import sys
 
 def watch(event, arguments):
-    if event == "import" and arguments[0] == "litertlm._engine.litert":
+    if event == "import" and arguments[0] == "litertlm._engine.native":
         {deed}
 
 sys.addaudithook(watch)

@@ -45,9 +45,9 @@ def say(conversation: Conversation, *parts: str | Part, **options: Any) -> Said:
 
 
 @pytest.fixture
-def engine(client: Client) -> Engine:
-    """The bundled model."""
-    return client._engine
+def engine(official_client: Client) -> Engine:
+    """The bundled model on the official library; ``tests/native`` is about our own engine."""
+    return official_client._engine
 
 
 Open = Callable[..., Conversation]

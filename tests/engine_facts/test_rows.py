@@ -172,7 +172,7 @@ def test_damaged_header_is_refused(model_path: Path, tmp_path: Path, position: i
     file = tmp_path / "damaged.litertlm"
     file.write_bytes(data)
     with pytest.raises(ModelFileError):
-        Client(file)
+        Client(file, engine="litert")
 
 
 @row("crash: the engine's own file inspection on damaged headers")
@@ -188,15 +188,15 @@ def test_the_engine_does_not_inspect_files() -> None:
 def test_unknown_backends_are_refused(model_path: Path, backend: object) -> None:
     """Only backends that do what their name says can be asked for."""
     with pytest.raises(BackendUnavailable, match="cpu, gpu"):
-        Client(model_path, backend=backend)  # type: ignore[arg-type]
+        Client(model_path, engine="litert", backend=backend)  # type: ignore[arg-type]
     with pytest.raises(OptionError):
-        Client(model_path, vision_backend="npu")  # type: ignore[arg-type]
+        Client(model_path, engine="litert", vision_backend="npu")  # type: ignore[arg-type]
 
 
 @row("crash: cache folder NULL")
 def test_no_cache_folder_is_said_in_words(model_path: Path) -> None:
     """There is always a folder or the word for none; None means the default."""
-    with Client(model_path, cache_dir="off") as client:
+    with Client(model_path, engine="litert", cache_dir="off") as client:
         assert client.info.cache_dir is None
 
 
@@ -232,7 +232,7 @@ def test_what_is_no_message_is_refused(client: Client, model_path: Path, png: by
         for bad in (None, 3, b"bytes", "", {"role": "wizard", "content": "x"}):
             with pytest.raises(MessageError):
                 chat.send(bad)  # type: ignore[arg-type]
-    with Client(model_path, vision_backend="off", audio_backend="off") as text_only:
+    with Client(model_path, engine="litert", vision_backend="off", audio_backend="off") as text_only:
         assert text_only.info.modalities == ("text",)
         with text_only.chat() as chat:
             with pytest.raises(ModalityUnavailable, match="vision"):
@@ -292,7 +292,7 @@ def test_sessions_take_text_only() -> None:
 @row("clean: NULL handles")
 def test_closed_objects_refuse_calls(model_path: Path) -> None:
     """Close is idempotent, and nothing native is called on what is closed."""
-    client = Client(model_path)
+    client = Client(model_path, engine="litert")
     chat = client.chat()
     for _ in range(2):
         chat.close()
@@ -312,7 +312,7 @@ def test_replacing_a_model_file_is_safe(model_path: Path, tmp_path: Path) -> Non
     """
     file = tmp_path / "model.litertlm"
     shutil.copy(model_path, file)
-    with Client(file, cache_dir=tmp_path / "cache") as client, client.chat(max_output_tokens=2) as chat:
+    with Client(file, engine="litert", cache_dir=tmp_path / "cache") as client, client.chat(max_output_tokens=2) as chat:
         assert (tmp_path / "cache").stat().st_mode & 0o077 == 0
         replacement = tmp_path / "new"
         replacement.write_bytes(b"something else")
@@ -446,13 +446,13 @@ def test_more_threads_than_processors_are_refused(model_path: Path) -> None:
     """The engine would start a thousand."""
     for bad in (0, -1, 1000):
         with pytest.raises(OptionError, match="threads"):
-            Client(model_path, threads=bad)
+            Client(model_path, engine="litert", threads=bad)
 
 
 @row("silent: sends after a full context return nothing")
 def test_a_full_context_is_an_error_before_the_send(model_path: Path) -> None:
     """And a reply that the context cuts says so."""
-    with Client(model_path) as client, client.chat(sampler=GREEDY) as chat:
+    with Client(model_path, engine="litert") as client, client.chat(sampler=GREEDY) as chat:
         limit = client.info.max_context
         assert limit is not None
         with pytest.raises(ContextOverflow) as caught:
@@ -490,7 +490,7 @@ def test_a_failed_load_has_the_engines_reason(
     file = tmp_path / "odd.litertlm"
     file.write_bytes(data)
     with pytest.raises((EngineError, ModelFileError)) as caught:
-        Client(file, cache_dir="off")
+        Client(file, engine="litert", cache_dir="off")
     assert len(str(caught.value)) > len(str(file)) + 20
     assert capfd.readouterr() == ("", "")
 
@@ -514,7 +514,7 @@ def test_empty_files_and_folders_are_refused(tmp_path: Path) -> None:
     folder.mkdir()
     for path in (empty, folder):
         with pytest.raises(ModelFileError):
-            Client(path)
+            Client(path, engine="litert")
 
 
 @row("clean: wrong magic and newer version")
@@ -536,7 +536,7 @@ def test_any_file_name_will_do(model_path: Path, tmp_path: Path) -> None:
     """The content counts."""
     file = tmp_path / "model.LITERTLM.bin"
     shutil.copy(model_path, file)
-    with Client(file) as client, client.chat(max_output_tokens=2) as chat:
+    with Client(file, engine="litert") as client, client.chat(max_output_tokens=2) as chat:
         chat.send("hello")
 
 
@@ -583,7 +583,7 @@ def test_an_absent_encoder_is_refused(model_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(file, "description", text_only)
     monkeypatch.setattr(loading, "open_model", lambda path: file)
     with pytest.raises(ModalityUnavailable, match="vision"):
-        Client(model_path, vision_backend="cpu")
+        Client(model_path, engine="litert", vision_backend="cpu")
 
 
 @row("clean: cache folder that is no folder")
@@ -592,8 +592,8 @@ def test_a_useless_cache_folder_is_refused(model_path: Path, tmp_path: Path) -> 
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(OptionError, match="cache_dir"):
-        Client(model_path, cache_dir=file)
-    with Client(model_path, cache_dir=tmp_path / "a" / "b") as client:
+        Client(model_path, engine="litert", cache_dir=file)
+    with Client(model_path, engine="litert", cache_dir=tmp_path / "a" / "b") as client:
         assert client.info.cache_dir == str(tmp_path / "a" / "b")
 
 
@@ -646,7 +646,7 @@ def test_samplers_are_checked_and_greedy_works(client: Client) -> None:
 @row("lifetime: engine deleted before its conversations")
 def test_closing_a_client_closes_its_chats(model_path: Path) -> None:
     """Also those in the middle of a stream; everything afterwards raises."""
-    client = Client(model_path)
+    client = Client(model_path, engine="litert")
     idle, streaming = client.chat(), client.chat()
     idle.send("hello", max_output_tokens=2)
     stream = streaming.send_stream("Tell me a story.")
@@ -709,7 +709,7 @@ def test_engines_are_independent_and_may_move_between_threads(model_path: Path) 
         thread.start()
         thread.join()
 
-    within_thread(lambda: clients.extend(Client(model_path) for _ in range(2)))
+    within_thread(lambda: clients.extend(Client(model_path, engine="litert") for _ in range(2)))
     texts: list[str] = []
     for client in clients:
         chat = client.chat(sampler=GREEDY, max_output_tokens=4)
@@ -730,7 +730,7 @@ def test_reopening_leaves_nothing_behind(model_path: Path) -> None:
         return len([*Path("/proc/self/fd").iterdir()]), len([*Path("/proc/self/task").iterdir()])
 
     def once() -> None:
-        with Client(model_path) as client, client.chat(max_output_tokens=2) as chat:
+        with Client(model_path, engine="litert") as client, client.chat(max_output_tokens=2) as chat:
             chat.send("hello")
 
     once()

@@ -12,7 +12,3 @@
     turn.py           a turn of a conversation, and a continued text
     scoring.py        how likely a text is
 """
-
-from litertlm._engine.native.engine import NativeEngine, NativeOptions
-
-__all__ = ["NativeEngine", "NativeOptions"]

@@ -111,6 +111,7 @@ class NativeConversation:
         self._require_open()
         other = NativeConversation(self.engine, self._preface)
         other._said, other._transcript = self._said, self._transcript
+        other._call_numbers = itertools.count(first_free_number(other.messages))
         # While a turn runs on the sequence, the other's first turn finds what is in it.
         with self.sequence.using() as sequence:
             forked, error = self.engine.sequence_handle(), new_error()

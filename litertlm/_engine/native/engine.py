@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from litertlm._engine.handle import Handle
-from litertlm._engine.lib import check, ffi, lib, new_error, python_text
+from litertlm._engine.lib import check, ffi, lib, native_text, new_error, python_text
 from litertlm._engine.native.compiled import native_plan
 from litertlm._engine.native.conversation import NativeConversation
 from litertlm._engine.native.plan.steps import Plan
@@ -102,6 +102,7 @@ class NativeEngine:
     def tokenize(self, text: str) -> list[int]:
         """Token ids of ``text``, no start token added."""
         _ = self.handle.pointer  # raises if it is closed
+        native_text(text, "text")
         return self.text.encode(text)
 
     def detokenize(self, ids: Sequence[int]) -> str:
@@ -113,6 +114,7 @@ class NativeEngine:
         """Continue a text, without a chat template."""
         if not isinstance(prompt, str) or not prompt:
             raise MessageError("The prompt is no text, or empty")
+        native_text(prompt, "prompt")
         transcript = Transcript(
             (Passage("", self.start_tokens), Passage(prompt, tuple(self.tokenize(prompt))))
         )

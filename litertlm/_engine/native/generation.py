@@ -128,7 +128,9 @@ class Generation:
         error = new_error()
         with self._handle.using() as generation:
             bits = ffi.from_buffer("uint32_t[]", mask)
-            check(lib.ltlm_generation_mask(generation, bits, len(bits), error), error)
+            status = lib.ltlm_generation_mask(generation, bits, len(bits), error)
+        if status != lib.LTLM_E_ENDED:  # it may have been cancelled in the meantime
+            check(status, error)
 
     def cancel(self) -> None:
         """Ask it to stop. Any thread, any time; nothing if it has not begun."""

@@ -69,10 +69,6 @@ class NativeTurn(ABC):
         """Hand the prompt over; it runs together with other conversations' turns."""
         if self._cancelled:
             raise Cancelled("The turn was cancelled")
-        limit = self._engine.max_context
-        if self._prompt.length >= limit:
-            used = self._used()
-            raise ContextOverflow(used, self._prompt.length - used, limit)
         decoding = Decoding(
             self._options.max_output_tokens,
             self._sampler,
@@ -82,9 +78,9 @@ class NativeTurn(ABC):
             masked=self._masking is not None,
             shared=self._shared(),
         )
-        generation = Generation(self._sequence())
+        # Kept before it begins: whatever interrupts this, a close finds what runs.
+        self._generation = generation = Generation(self._sequence())
         generation.start(self._prompt.ids, decoding)
-        self._generation = generation
         if self._cancelled:
             generation.cancel()
 
@@ -116,6 +112,13 @@ class NativeTurn(ABC):
         if self._generation is not None:
             self._generation.close()
         self._release()
+
+    def _require_room(self) -> None:
+        """Raises ContextOverflow unless there is room for the prompt and one token more."""
+        limit = self._engine.max_context
+        if self._prompt.length >= limit:
+            used = self._used()
+            raise ContextOverflow(used, self._prompt.length - used, limit)
 
     # ---- what kinds of turn differ in ----
 
@@ -266,6 +269,7 @@ class ChatTurn(NativeTurn):
         self._message = message
         self._parser = conversation.engine.text.parser(tools=tools, prompt=prompt.text)
         self._calls: list[ToolCall] = []
+        self._require_room()
 
     def _sequence(self) -> Handle:
         return self._conversation.sequence
@@ -322,6 +326,7 @@ class CompletionTurn(NativeTurn):
         if surplus:
             raise OptionError(f"complete takes no {surplus[0]}")
         super().__init__(engine, prompt, options, sampler)
+        self._require_room()
         self._own = engine.new_sequence()
 
     def _sequence(self) -> Handle:
