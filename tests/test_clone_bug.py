@@ -63,7 +63,9 @@ def test_a_clone_is_right_until_its_sibling_goes_another_way(official_client: Cl
         assert reply(official_client, prompt, "Zebra") == alone
 
 
-def test_a_clone_is_wrong_once_its_sibling_shares_the_beginning_of_the_prompt(official_client: Client) -> None:
+def test_a_clone_is_wrong_once_its_sibling_shares_the_beginning_of_the_prompt(
+    official_client: Client,
+) -> None:
     """The engine skips the shared tokens without having their keys and values."""
     wrong = [
         prompt

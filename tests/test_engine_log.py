@@ -23,7 +23,11 @@ def test_its_log_can_be_had(
     model_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """As log records; what others print to standard error still gets there."""
-    with caplog.at_level(logging.DEBUG, "litertlm.engine"), engine_log(logging.INFO), Client(model_path, engine="litert"):
+    with (
+        caplog.at_level(logging.DEBUG, "litertlm.engine"),
+        engine_log(logging.INFO),
+        Client(model_path, engine="litert"),
+    ):
         os.write(2, b"not the engine\n")
         sys.stderr.write("nor this\n")
     assert {record.name for record in caplog.records} == {"litertlm.engine"}

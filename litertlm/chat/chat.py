@@ -18,7 +18,7 @@ from litertlm.chat.opening import Begin, again, answering, edited, making_calls,
 from litertlm.chat.overflow import OnOverflow
 from litertlm.chat.room import RoomKeeper
 from litertlm.chat.settings import SendOptions, Settings
-from litertlm.chat.stream import Stream
+from litertlm.chat.stream import Stream, read_through
 from litertlm.chat.timeline import Timeline, first_state, state_before
 from litertlm.chat.turn import ChatTurn
 from litertlm.messages import Message, Reply, ToolCall, ToolResult, Usage
@@ -144,7 +144,7 @@ class Chat:
             message: The user's text; control markers of the model in it stay text.
             **options: See :class:`~litertlm.chat.SendOptions`.
         """
-        return _read(self._begin(saying(text_message(message)), options, "send"))
+        return read_through(self._begin(saying(text_message(message)), options, "send"))
 
     def send_stream(self, message: str, **options: Unpack[SendOptions]) -> Stream:
         """Say something and get the reply piece by piece; as :meth:`send`.
@@ -161,7 +161,7 @@ class Chat:
             **options: See :class:`~litertlm.chat.SendOptions`.
         """
         message = user_message(parts, self._model.modalities, caller="send_multi")
-        return _read(self._begin(saying(message), options, "send_multi"))
+        return read_through(self._begin(saying(message), options, "send_multi"))
 
     def send_multi_stream(self, parts: Iterable[PartLike], **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`send_multi`, piece by piece."""
@@ -180,7 +180,7 @@ class Chat:
         Raises:
             MessageError: Nothing is pending, a result is missing, or one belongs to no call.
         """
-        return _read(self.send_tool_result_stream(results, **options))
+        return read_through(self.send_tool_result_stream(results, **options))
 
     def send_tool_result_stream(
         self, results: ToolResult | Iterable[ToolResult], **options: Unpack[SendOptions]
@@ -197,7 +197,7 @@ class Chat:
         Raises:
             MessageError: Nothing is pending, or one of the calls has no handler.
         """
-        return _read(self.run_tools_stream(**options))
+        return read_through(self.run_tools_stream(**options))
 
     def run_tools_stream(self, **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`run_tools`, piece by piece."""
@@ -212,7 +212,7 @@ class Chat:
         Raises:
             MessageError: There is no turn yet.
         """
-        return _read(self.regenerate_stream(**options))
+        return read_through(self.regenerate_stream(**options))
 
     def regenerate_stream(self, **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`regenerate`, piece by piece."""
@@ -231,7 +231,7 @@ class Chat:
         Raises:
             MessageError: There is no such message, or it was there from the beginning.
         """
-        return _read(self.edit_stream(index, text, **options))
+        return read_through(self.edit_stream(index, text, **options))
 
     def edit_stream(self, index: int, text: str, **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`edit`, piece by piece."""
@@ -314,23 +314,18 @@ class Chat:
 
         Args:
             path: Of any name; ``.chat`` is customary.
-            kv_cache: Whether what is in the KV cache is written too, to a second file, ``path`` with ``.kv``
-                after it, so that a long chat goes on without being read again. It is large (about 100 kB a
-                token on a model of 0.6 billion parameters), of use to the same model on our own engine only,
-                and nothing is lost when it is deleted.
+            kv_cache: Whether the KV cache is written too, to ``path`` with ``.kv`` after it; see
+                :mod:`litertlm.chat.portable.kv_file`.
 
         Raises:
             ChatFileError: It cannot be written.
             ChatBusy: A turn is running.
         """
         from litertlm.chat.portable import write_chat
-        from litertlm.chat.portable.kv_file import write_kv
 
         with self._gate.held():
-            record = self._record()
-            state = self._timeline.save_kv() if kv_cache else None
-        write_chat(path, record)
-        write_kv(path, state)
+            record, state = self._record(), self._timeline.save_kv() if kv_cache else None
+        write_chat(path, record, state)
 
     def __copy__(self) -> Chat:
         return self.fork()
@@ -423,10 +418,3 @@ class Chat:
         self._gate.leave(turn)
         if self._closes:
             self.close()
-
-
-def _read(stream: Stream) -> Reply:
-    with stream:
-        for _ in stream.events():
-            pass
-        return stream.reply

@@ -12,7 +12,7 @@ from litertlm.errors import ClosedError
 from litertlm.events import Event
 from litertlm.messages import Chunk, Reply
 
-__all__ = ["Stream", "chunk_of"]
+__all__ = ["Stream", "chunk_of", "read_through"]
 
 
 def chunk_of(event: Event) -> Chunk | None:
@@ -124,3 +124,11 @@ class Stream:
         turn = getattr(self, "_turn", None)
         if turn is not None and not turn.over:
             turn.rollback()
+
+
+def read_through(stream: Stream) -> Reply:
+    """Take all that comes, and give the reply; what the turn raises is raised."""
+    with stream:
+        for _ in stream.events():
+            pass
+        return stream.reply

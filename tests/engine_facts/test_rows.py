@@ -312,7 +312,10 @@ def test_replacing_a_model_file_is_safe(model_path: Path, tmp_path: Path) -> Non
     """
     file = tmp_path / "model.litertlm"
     shutil.copy(model_path, file)
-    with Client(file, engine="litert", cache_dir=tmp_path / "cache") as client, client.chat(max_output_tokens=2) as chat:
+    with (
+        Client(file, engine="litert", cache_dir=tmp_path / "cache") as client,
+        client.chat(max_output_tokens=2) as chat,
+    ):
         assert (tmp_path / "cache").stat().st_mode & 0o077 == 0
         replacement = tmp_path / "new"
         replacement.write_bytes(b"something else")

@@ -9,14 +9,18 @@ import base64
 import hashlib
 import io
 import json
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from litertlm.chat.portable.archive import json_of, pack, program, unpack
 from litertlm.chat.portable.differences import Difference, differences
 from litertlm.chat.portable.document import document_of
 from litertlm.chat.portable.files import StrPath, opened, replace_file
+from litertlm.chat.portable.kv_file import write_kv
 from litertlm.chat.portable.record import ChatRecord, ModelIdentity, ToolRecord
 from litertlm.errors import ChatFileError, OptionError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = [
     "ChatRecord",
@@ -32,7 +36,7 @@ __all__ = [
 ]
 
 
-def write_chat(path: StrPath, record: ChatRecord) -> None:
+def write_chat(path: StrPath, record: ChatRecord, kv_cache: Buffer | None = None) -> None:
     """Write a chat file, or leave what is there as it is.
 
     The file is made beside its place and renamed, so that there is a whole one at any time, also after a
@@ -42,11 +46,13 @@ def write_chat(path: StrPath, record: ChatRecord) -> None:
     Args:
         path: Of any name; ``.chat`` is customary.
         record: The chat.
+        kv_cache: What is in its KV cache, for a file beside it; None: there is to be none.
 
     Raises:
         ChatFileError: Something in the chat cannot be stored, or the file cannot be written.
     """
     replace_file(path, _packed(record, path))
+    write_kv(path, kv_cache)
 
 
 def read_chat(path: StrPath) -> ChatRecord:

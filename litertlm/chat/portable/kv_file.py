@@ -1,4 +1,8 @@
-"""The KV cache of a saved chat in a file beside it: of use to the same model on the same engine only."""
+"""The KV cache of a saved chat in a file beside it, so that a long chat goes on without being read again.
+
+It is large (about 100 kB a token on a model of 0.6 billion parameters), and of use to the same model on our
+own engine only. It is a cache: whoever deletes it loses nothing but time.
+"""
 
 from __future__ import annotations
 
