@@ -15,7 +15,6 @@ from models.random_model.shapes import Shape
 RECIPE_VERSION = 3
 """To be raised when the same arguments would give another file."""
 
-
 _MODELS = Path(__file__).parent.parent
 
 
@@ -49,8 +48,9 @@ def finish(part: Path, path: Path, key: str, **facts: Any) -> None:
     """Move `part` to `path` and write down its key and `facts`; interrupted, it counts as not made."""
     note = _note(path)
     note.unlink(missing_ok=True)
-    discard(path)
-    part.rename(path)
+    if path.is_dir():  # a file is replaced in one step, a folder can not be
+        discard(path)
+    part.replace(path)
     draft = note.with_name(note.name + ".part")
     draft.write_text(json.dumps({"key": key, **facts}, indent=1) + "\n")
     draft.rename(note)
