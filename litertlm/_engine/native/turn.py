@@ -134,6 +134,9 @@ class NativeTurn(ABC):
         """What the reply says beyond that, now that it is over."""
         return []
 
+    def _has_read(self) -> None:  # noqa: B027 - a hook
+        """A token was read that does not end the reply."""
+
     def _new_masking(self) -> Masking | None:
         """What decides which tokens may come; None: nothing does."""
         return None
@@ -168,6 +171,7 @@ class NativeTurn(ABC):
                 continue
             for delta in self._parsed(text) if text else ():
                 shown += self._until_stop(delta)
+            self._has_read()
         if self._stops.hit and self._generation is not None:
             self._generation.cancel()
         return shown
@@ -269,6 +273,7 @@ class ChatTurn(NativeTurn):
         self._message = message
         self._parser = conversation.engine.text.parser(tools=tools, prompt=prompt.text)
         self._calls: list[ToolCall] = []
+        self._thought = 0  # tokens
         self._require_room()
 
     def _sequence(self) -> Handle:
@@ -288,6 +293,15 @@ class ChatTurn(NativeTurn):
 
     def _rest(self) -> list[Delta]:
         return [self._delta(piece) for piece in self._parser.finish()]
+
+    def _has_read(self) -> None:
+        """Thinking that has used up its budget is ended."""
+        end, budget = self._parser.channel_end, self._options.thinking_budget
+        if budget is None or not end or self._masking is None:
+            return
+        self._thought += 1
+        if self._thought >= budget:
+            self._masking.force(self._engine.text.encode(end))
 
     def _delta(self, piece: Piece) -> Delta:
         if isinstance(piece, Said):

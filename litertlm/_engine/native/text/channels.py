@@ -44,6 +44,12 @@ class ReplyParser:
         # So much of it was searched for the end of a call.
         self._searched = 0
 
+    @property
+    def channel_end(self) -> str:
+        """What ends the channel that the reply is in; "" outside of channels."""
+        block = self._block
+        return block.end if block is not None and block.fences is None else ""
+
     def feed(self, text: str) -> list[Piece]:
         """What can be given out now."""
         self._held += text
