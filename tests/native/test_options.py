@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from litertlm import Chat, Client, OptionError, Regex, Tool, ToolResult
-from litertlm._engine.seam import Preface
+from litertlm import Chat, Client, OptionError, Regex
+from litertlm._engine.seam import Preface, ToolSpec
 from litertlm.options import Sampler, TurnOptions
 from tests.engine.conftest import Said, user
 
@@ -91,14 +91,17 @@ def test_a_deadline_ends_a_turn(native: Client) -> None:
 def test_ids_of_calls_go_on_in_a_fork(native: Client) -> None:
     """No id twice."""
     form = Regex(r"<\|tool_call>call:look\{city:1\}<tool_call\|>")
-    look = Tool("look", "Look.", {"type": "object", "properties": {"city": {"type": "integer"}}})
-    with native.chat(tools=[look]) as chat:
-        first = chat.send("Look!", response_format=form, max_output_tokens=60)
-        chat.send_tool_result(ToolResult(first.tool_calls[0].id, "look", "nothing"), max_output_tokens=4)
-        with chat.fork() as other:
-            second = other.send("Look!", response_format=form, max_output_tokens=60)
-    assert first.tool_calls[0].arguments == {"city": 1}
-    assert {call.id for call in first.tool_calls}.isdisjoint(call.id for call in second.tool_calls)
+    look = ToolSpec("look", "Look.", {"type": "object", "properties": {"city": {"type": "integer"}}})
+    conversation = native._engine.open(Preface(sampler=GREEDY, tools=(look,)))
+    options = TurnOptions(response_format=form, max_output_tokens=60)
+    first = Said(conversation.prepare(user("Look!"), options))
+    fork = conversation.fork()
+    second = Said(fork.prepare(user("Look!"), options))
+    third = Said(conversation.prepare(user("Look!"), options))
+    fork.close()
+    conversation.close()
+    assert first.calls[0].arguments == {"city": 1}
+    assert first.calls[0].id not in (second.calls[0].id, third.calls[0].id)
 
 
 def _answers(chat: Chat) -> str:
