@@ -4,9 +4,9 @@
 
     python bench/going_back.py --model FILE [--words 3000] [--threads N]
 
-A chat reads a prompt of so many words (about as many tokens). Then, on our own engine: the seconds that ``fork``
-and ``undo`` take by themselves, the first token after them, and the first token of the saved chat in a fresh
-client, its KV cache loaded. Beside it the official binding's only way to each of these: reading the prompt again.
+A chat reads a prompt of so many words (about as many tokens). Then, on our own engine: the seconds that
+``fork`` and ``undo`` take by themselves, the first token after them, and the first token of the saved chat in
+a fresh client, its KV cache loaded. Beside it the official binding's way to each: reading the prompt again.
 """
 
 from __future__ import annotations

@@ -76,6 +76,7 @@ class AsyncClient:
         chat_template: str | None = None,
         on_overflow: OnOverflow = "error",
         when_busy: Literal["raise", "wait"] = "raise",
+        prefill: bool = False,
         **options: Unpack[SendOptions],
     ) -> AsyncChat:
         """Start a conversation; as :meth:`litertlm.Client.chat`."""
@@ -89,6 +90,7 @@ class AsyncClient:
                 chat_template=chat_template,
                 on_overflow=on_overflow,
                 when_busy=when_busy,
+                prefill=prefill,
                 **options,
             )
             return AsyncChat(chat)

@@ -134,6 +134,7 @@ class Client:
         chat_template: str | None = None,
         on_overflow: OnOverflow = "error",
         when_busy: Literal["raise", "wait"] = "raise",
+        prefill: bool = False,
         **options: Unpack[SendOptions],
     ) -> Chat:
         """Start a conversation.
@@ -150,6 +151,8 @@ class Client:
                 messages that stay. What is left out of the context is left out of ``history`` too, and told
                 in a :class:`~litertlm.events.ContextTrimmed`.
             when_busy: What a second turn does while one runs: ``"raise"`` ChatBusy, or ``"wait"``.
+            prefill: Whether the system message, the tools and the initial messages are computed at once, in
+                the background, so that the first answer comes sooner. Only our own engine can do that.
             **options: For every turn, see :class:`~litertlm.chat.SendOptions`.
 
         Raises:
@@ -168,8 +171,11 @@ class Client:
         toolset = Toolset(tools)
         messages = opening(system, initial_messages, self._model.modalities)
         preface = _preface(messages, toolset, settings, chat_template)
+        timeline = Timeline(self._engine, preface, self._markers)
+        if prefill:
+            timeline.prefill()
         return Chat(
-            Timeline(self._engine, preface, self._markers),
+            timeline,
             settings,
             toolset=toolset,
             model=self._model,

@@ -6,10 +6,14 @@ seconds that it took to prefill so many tokens and to decode so many more, in a 
 
 from __future__ import annotations
 
+import itertools
+import random
 from dataclasses import dataclass
 from typing import Protocol
 
 __all__ = ["Measurement", "Peer", "prompt_tokens"]
+
+_seeds = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,10 @@ class Peer(Protocol):
         ...
 
 
-def prompt_tokens(count: int, vocabulary: int, seed: int = 1) -> list[int]:
-    """Token ids that mean nothing, never the control tokens that lie at the beginning of a vocabulary."""
-    import random
+def prompt_tokens(count: int, vocabulary: int) -> list[int]:
+    """Token ids that mean nothing, never the control tokens that lie at the beginning of a vocabulary.
 
-    source = random.Random(seed)
+    Another prompt with every call, so that no engine finds one that it has seen; the same ones in every process.
+    """
+    source = random.Random(next(_seeds))
     return [source.randrange(300, min(vocabulary, 10_000)) for _ in range(count)]

@@ -170,6 +170,10 @@ class PairedConversation:
         """An independent conversation in the same state."""
         return PairedConversation(self._engine, self._preface, self._where.fork())
 
+    def prefill(self) -> None:
+        """Begin to compute what was said so far."""
+        self._where.prefill()
+
     def save_kv(self) -> Buffer | None:
         """What is in the KV cache, if the engine that goes on can tell."""
         return self._where.save_kv()

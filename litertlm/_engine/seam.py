@@ -228,6 +228,13 @@ class Conversation(Protocol):
         """An independent conversation in the same state."""
         ...
 
+    def prefill(self) -> None:
+        """Begin to compute what was said so far, in the background; the next turn finds what is done by then.
+
+        An engine that cannot do that does nothing.
+        """
+        ...
+
     def save_kv(self) -> Buffer | None:
         """What is in the KV cache, for :meth:`restore_kv`; None: nothing, or it cannot be had."""
         ...

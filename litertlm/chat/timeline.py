@@ -236,6 +236,10 @@ class Timeline:
         timeline._state = state(timeline._conversation)
         return timeline
 
+    def prefill(self) -> None:
+        """Begin to compute what was said so far, in the background."""
+        self._conversation.prefill()
+
     def save_kv(self) -> Buffer | None:
         """What is in the KV cache, for :meth:`restore_kv`."""
         return self._conversation.save_kv()

@@ -122,6 +122,9 @@ class FakeConversation(Stage):
                 raise ContractError("rewind() was called while a turn runs; close the turn first")
             self._state, self._broken = mark.state, False
 
+    def prefill(self) -> None:
+        """There is nothing to compute."""
+
     def save_kv(self) -> None:
         """There is no KV."""
 

@@ -138,6 +138,9 @@ class LiteRtConversation:
         self._require_open()
         return LiteRtConversation(self.engine, self._preface, at=self.mark())
 
+    def prefill(self) -> None:
+        """The library prefills with the next turn only."""
+
     def save_kv(self) -> None:
         """The library does not let anybody see it."""
 

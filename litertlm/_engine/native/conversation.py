@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from litertlm._engine.call_numbers import first_free_number
 from litertlm._engine.lib import check, lib, native_text, new_error
+from litertlm._engine.native.ahead import Ahead
 from litertlm._engine.native.kv_state import load_state, save_state
 from litertlm._engine.native.transcript import Passage, Transcript
 from litertlm._engine.native.turn import ChatTurn
@@ -60,6 +61,8 @@ class NativeConversation:
             # What cannot be rendered is refused now, not by the first turn.
             self._rendered((), TurnOptions(), begins_reply=False)
         self.sequence = engine.new_sequence()
+        # What is prefilled before there is a turn; None: nothing.
+        self._ahead: Ahead | None = None
         self._closed = False
 
     @property
@@ -122,6 +125,15 @@ class NativeConversation:
             other.sequence = forked
         return other
 
+    def prefill(self) -> None:
+        """Begin to compute what was said so far, in the background."""
+        self._require_open()
+        if self._ahead is not None or not (self.messages or self._preface.tools):
+            return
+        rendered = self._rendered((), TurnOptions(), begins_reply=False)
+        ids = self._so_far().extended_to(rendered, self.engine.text.encode).ids
+        self._ahead = Ahead(self.engine, ids)
+
     def save_kv(self) -> bytearray:
         """What is in the KV cache, for :meth:`restore_kv`."""
         self._require_open()
@@ -138,6 +150,7 @@ class NativeConversation:
     def close(self) -> None:
         """Free the KV cache. Idempotent."""
         self._closed = True
+        self.stop_prefill()
         self.sequence.close()
 
     def __del__(self) -> None:
@@ -180,6 +193,12 @@ class NativeConversation:
         """The declared tool that a call which cannot be read seems to mean; "unknown" if it names none."""
         return next((tool.name for tool in self._preface.tools if tool.name in text), "unknown")
 
+    def stop_prefill(self) -> None:
+        """Compute nothing ahead any more; a turn that has begun has what was done."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.close()
+
     def new_call_id(self) -> str:
         """An id for a tool call, unique in this conversation."""
         return f"call_{next(self._call_numbers)}"
@@ -188,13 +207,13 @@ class NativeConversation:
         """What a turn with this message prefills, from the conversation's beginning."""
         self._require_text((message,))
         rendered = self._rendered((message,), options)
-        text = self.engine.text
-        so_far = (
-            self._transcript
-            if self._transcript.passages
-            else Transcript((Passage("", self.engine.start_tokens),))
-        )
-        return so_far.extended_to(rendered, text.encode)
+        return self._so_far().extended_to(rendered, self.engine.text.encode)
+
+    def _so_far(self) -> Transcript:
+        """The transcript; before the first turn, the start token alone."""
+        if self._transcript.passages:
+            return self._transcript
+        return Transcript((Passage("", self.engine.start_tokens),))
 
     def _rendered(self, more: tuple[Message, ...], options: TurnOptions, *, begins_reply: bool = True) -> str:
         preface = self._preface

@@ -81,6 +81,7 @@ class NativeTurn(ABC):
         # Kept before it begins: whatever interrupts this, a close finds what runs.
         self._generation = generation = Generation(self._sequence())
         generation.start(self._prompt.ids, decoding)
+        self._has_begun()
         if self._cancelled:
             generation.cancel()
 
@@ -140,6 +141,9 @@ class NativeTurn(ABC):
     def _new_masking(self) -> Masking | None:
         """What decides which tokens may come; None: nothing does."""
         return None
+
+    def _has_begun(self) -> None:  # noqa: B027 - a hook
+        """What the sequence shares is settled."""
 
     def _keep(self, reply: Passage | None) -> None:  # noqa: B027 - a hook
         """The turn ended well."""
@@ -284,6 +288,9 @@ class ChatTurn(NativeTurn):
 
     def _shared(self) -> int:
         return self._conversation.shared_tokens(self._prompt)
+
+    def _has_begun(self) -> None:
+        self._conversation.stop_prefill()
 
     def _new_masking(self) -> Masking | None:
         return Masking.of(self._engine.text, self._options, self._engine.vocabulary)
