@@ -40,7 +40,7 @@ class Peer(Protocol):
 def prompt_tokens(count: int, vocabulary: int) -> list[int]:
     """Token ids that mean nothing, never the control tokens that lie at the beginning of a vocabulary.
 
-    Another prompt with every call, so that no engine finds one that it has seen; the same ones in every process.
+    Another prompt with every call, so that no engine finds one that it has seen; the same in every process.
     """
     source = random.Random(next(_seeds))
     return [source.randrange(300, min(vocabulary, 10_000)) for _ in range(count)]
