@@ -17,6 +17,7 @@ __all__ = ["Encoders", "Wanted", "choose"]
 # Weights are copied into huge pages if the copy takes no more than this share of the free memory, and the
 # file is too large for the CPU's caches.
 SHARE = 0.25
+PORTABLE = "portable"
 SMALL = 64 << 20
 
 
@@ -143,7 +144,11 @@ def _native(file: ModelFile, wanted: Wanted) -> Engine | str:
         wide_cache=wanted.wide_cache,
         cache_limit=wanted.cache_limit,
     )
-    return NativeEngine(file, recipe, text, options)
+    engine = NativeEngine(file, recipe, text, options)
+    if engine.kernels == PORTABLE and wanted.engine == "auto" and options.kernels is None:
+        engine.close()
+        return "this CPU has none of the instruction sets that it is fast with"
+    return engine
 
 
 def _copies(file: ModelFile, asked: WeightPlace) -> bool:

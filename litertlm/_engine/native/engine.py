@@ -81,9 +81,10 @@ class NativeEngine:
         self.handle = Handle("client", "ltlm_model", _dispose_model, self._pool)
         self._load(file, replace(plan, max_context=options.max_context), options)
         facts = self._facts()
+        self.kernels = python_text(facts.kernels)
         self.info = EngineInfo(
             engine="native",
-            library=f"litertlm ({python_text(facts.kernels)})",
+            library=f"litertlm ({self.kernels})",
             library_version="",
             backend="cpu",
             vision_backend=None,
