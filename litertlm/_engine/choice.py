@@ -17,8 +17,10 @@ __all__ = ["Encoders", "Wanted", "choose"]
 # Weights are copied into huge pages if the copy takes no more than this share of the free memory, and the
 # file is too large for the CPU's caches.
 SHARE = 0.25
-PORTABLE = "portable"
 SMALL = 64 << 20
+
+# The kernels for which no instruction set is needed, and which are slower than the official engine's.
+PORTABLE = "portable"
 
 
 @dataclass(frozen=True, slots=True)
