@@ -2,7 +2,7 @@
 
 ::
 
-    python bench/prefix.py --model FILE [--chats 20] [--words 700] [--threads N]
+    python bench/prefix.py --model FILE [--chats 20] [--words 450] [--threads N]
 
 Every chat is new, has the same system message and tools, and asks something of its own; the answer is one
 token, so that the time of the whole turn is the time to the first token. Our own engine finds what the first
@@ -76,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     parser.add_argument("--model", required=True)
     parser.add_argument("--chats", type=int, default=20)
-    parser.add_argument("--words", type=int, default=700, help="of the system message")
+    parser.add_argument("--words", type=int, default=450, help="of the system message")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
     system, declared = system_message(arguments.words), tools()
@@ -91,7 +91,6 @@ def main() -> None:
         engine = official.Engine(
             arguments.model,
             backend=official.Backend.CPU(thread_count=arguments.threads),
-            max_num_tokens=2048,
             cache_dir=cache,
         )
         sampler = official.SamplerConfig(top_k=1, top_p=1.0, temperature=1.0, seed=0)
