@@ -8,7 +8,12 @@
     pool.py           the threads that compute, one pool for the process
     engine.py         a loaded model
     conversation.py   what was said, and the KV of it
-    generation.py     tokens of one reply as they come
+    transcript.py     what of it stands in the KV cache, as text and as ids
     turn.py           a turn of a conversation, and a continued text
+    generation.py     tokens of one reply as they come
+    settings.py       how they are chosen
+    masking.py        which of them may come next
+    ahead.py          what is prefilled before there is a turn
+    kv_state.py       a KV cache as bytes
     scoring.py        how likely a text is
 """
