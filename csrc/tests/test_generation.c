@@ -50,11 +50,12 @@ TEST(the_context_is_used_to_its_end)
     ltlm_sequence *sequence = new_sequence(model);
     for (int32_t room = 0; room < 3; room++) {
         text prompt = prompt_of(1, FAKE_CONTEXT - room), all = prompt;
-        text expected = continued(&prompt, room + 1);
+        /* Its last token is run when the conversation goes on; there must be room for it. */
+        text expected = continued(&prompt, room > 0 ? room : 1);
         ltlm_generation *generation = start(sequence, &prompt, -1);
         ASSERT_INT(LTLM_END_CONTEXT, finish(generation, &all).end);
         assert_same(&expected, &all);
-        ASSERT_INT(FAKE_CONTEXT, ltlm_sequence_length(sequence));
+        ASSERT_INT(FAKE_CONTEXT - (room > 0), ltlm_sequence_length(sequence));
         ltlm_generation_delete(generation);
     }
     delete_sequence(sequence);
@@ -197,6 +198,79 @@ TEST(a_conversation_goes_on_where_it_was)
     prompt.tokens[prompt.count - 10] ^= 1; /* another turn from there on */
     ASSERT_INT(prompt.count - 10, run(sequence, &prompt, 3).reused_tokens);
     ASSERT_INT(prompt.count + 2, ltlm_sequence_length(sequence));
+    delete_sequence(sequence);
+    delete_model(model);
+}
+
+TEST(a_shared_beginning_outlives_who_computed_it)
+{
+    ltlm_model *model = new_model(0, 0);
+    text prompt = prompt_of(1, 100), other = prompt_of(1, 100);
+    other.tokens[80] ^= 1;
+    ltlm_generation_options options = greedy(3);
+    options.shared = 70;
+    for (int32_t i = 0; i < 2; i++) {
+        ltlm_sequence *sequence = new_sequence(model);
+        text *mine = i == 0 ? &prompt : &other, all = *mine, expected = continued(mine, 3);
+        ltlm_generation *generation = start_with(sequence, mine, options);
+        ltlm_progress progress = finish(generation, &all);
+        assert_same(&expected, &all);
+        ASSERT_INT(i == 0 ? 0 : 70, progress.reused_tokens);
+        ltlm_generation_delete(generation);
+        delete_sequence(sequence);
+    }
+    options.shared = 101;
+    ltlm_sequence *sequence = new_sequence(model);
+    ltlm_generation *none;
+    ASSERT_INT(LTLM_E_INVALID_ARGUMENT,
+               ltlm_generation_start(sequence, prompt.tokens, 100, &options, &none, &err));
+    delete_sequence(sequence);
+    delete_model(model); /* frees what is kept */
+}
+
+TEST(kept_beginnings_make_room_for_what_runs)
+{
+    ltlm_model *model = new_model(0, 0);
+    ltlm_model_facts facts;
+    ltlm_model_describe(model, &facts);
+    delete_model(model);
+    model = new_model(224 * facts.cache_bytes_a_token, 0);
+    for (uint32_t seed = 1; seed < 12; seed++) {
+        ltlm_sequence *sequence = new_sequence(model);
+        text prompt = prompt_of(seed, 150), all = prompt;
+        ltlm_generation_options options = greedy(2);
+        options.shared = 140;
+        ltlm_generation *generation = start_with(sequence, &prompt, options);
+        ASSERT_INT(LTLM_END_LENGTH, finish(generation, &all).end);
+        ltlm_generation_delete(generation);
+        delete_sequence(sequence);
+    }
+    delete_model(model);
+}
+
+TEST(logits_are_kept_if_that_is_wanted)
+{
+    ltlm_model *model = new_model(0, 0);
+    ltlm_sequence *sequence = new_sequence(model);
+    text prompt = prompt_of(1, 20), all = prompt;
+    ltlm_generation_options options = greedy(2);
+    float logits[FAKE_VOCABULARY];
+    ltlm_generation *generation = start_with(sequence, &prompt, options);
+    finish(generation, &all);
+    ASSERT_INT(LTLM_E_INVALID_ARGUMENT, ltlm_generation_logits(generation, logits, FAKE_VOCABULARY, &err));
+    ltlm_generation_delete(generation);
+    options.keep_logits = true;
+    all = prompt;
+    generation = start_with(sequence, &prompt, options);
+    finish(generation, &all);
+    ASSERT_INT(LTLM_E_INVALID_ARGUMENT, ltlm_generation_logits(generation, logits, 3, &err));
+    ASSERT_INT(LTLM_OK, ltlm_generation_logits(generation, logits, FAKE_VOCABULARY, &err));
+    int32_t best = 0;
+    for (int32_t i = 1; i < FAKE_VOCABULARY; i++) {
+        best = logits[i] > logits[best] ? i : best;
+    }
+    ASSERT_INT(all.tokens[all.count - 1], best);
+    ltlm_generation_delete(generation);
     delete_sequence(sequence);
     delete_model(model);
 }
@@ -619,6 +693,9 @@ TESTS(RUN(greedy_tokens_follow_from_all_tokens_before)                          
       RUN(log_probabilities_come_with_the_tokens)                                    //
       RUN(a_prompt_is_scored)                                                        //
       RUN(a_conversation_goes_on_where_it_was)                                       //
+      RUN(a_shared_beginning_outlives_who_computed_it)                               //
+      RUN(kept_beginnings_make_room_for_what_runs)                                   //
+      RUN(logits_are_kept_if_that_is_wanted)                                         //
       RUN(what_any_sequence_holds_is_shared)                                         //
       RUN(what_a_running_generation_holds_is_shared_too)                             //
       RUN(a_failed_turn_can_be_taken_back_to_its_beginning_although_windows_slide)   //
