@@ -20,7 +20,7 @@ typedef struct {
     ltlm_cache caches[4];
     ltlm_step steps[256];
     uint8_t *file;
-    uint64_t file_size;
+    uint64_t file_size, file_room;
     int fd;
     uint32_t random;
 } tiny_model;
@@ -51,7 +51,11 @@ static int32_t tiny_constant(tiny_model *m, int32_t width, float middle)
 
 static void tiny_append(tiny_model *m, const void *bytes, size_t size)
 {
-    m->file = realloc(m->file, m->file_size + size);
+    if (m->file_size + size > m->file_room) { /* byte by byte it would take sanitizers minutes */
+        m->file_room = 2 * (m->file_size + size) + 65536;
+        m->file = realloc(m->file, m->file_room);
+        ASSERT(m->file);
+    }
     memcpy(m->file + m->file_size, bytes, size);
     m->file_size += size;
 }
