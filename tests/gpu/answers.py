@@ -73,7 +73,7 @@ def interleaved(client: Client) -> list[str]:
 def main(model: str, backend: str, cache: str) -> None:
     """Ask everything."""
     everywhere: dict[str, Any] = {f"{part}backend": backend for part in ("", "vision_", "audio_")}
-    with Client(model, cache_dir=cache, **everywhere) as client:
+    with Client(model, engine="litert", cache_dir=cache, **everywhere) as client:
         found = {
             "backends": [client.info.backend, client.info.vision_backend, client.info.audio_backend],
             "texts": [fresh(client, [text])[0] for text in TEXTS],

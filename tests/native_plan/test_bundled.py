@@ -37,7 +37,7 @@ def planned(path: Path) -> Plan:
 @pytest.fixture(scope="module")
 def official(path: Path) -> Iterator[Client]:
     """The official engine."""
-    with Client(path) as opened:
+    with Client(path, engine="litert") as opened:
         yield opened
 
 
@@ -81,7 +81,7 @@ def test_windows_are_exact(tmp_path: Path, path: Path) -> None:
     assert [cache.window for cache in narrow.caches] == [5, 0] * 3
     prompts = ["Hello!", "What is 17 times 3?", "Who are you?"]
     errors: dict[int, list[float]] = {4: [], 5: [], 6: []}
-    with Client(edited, cache_dir="off") as client:
+    with Client(edited, engine="litert", cache_dir="off") as client:
         for prompt in (turn(text) for text in prompts):
             reply = client.complete(prompt, sampler={"temperature": 0}, max_output_tokens=20).text
             tokens = client.tokenize(reply)

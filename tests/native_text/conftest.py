@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from litertlm import Client
 from litertlm._engine.native.text import TextProcessor
 from litertlm._engine.seam import Delta, Engine, Preface, TurnEnd
 from litertlm.bundled import bundled_model
-from litertlm.loading import load_engine
 from litertlm.messages import Message, Text
 from litertlm.modelfile import open_model
 from litertlm.options import TurnOptions
@@ -46,17 +46,10 @@ def open_sides(path: str | Path) -> Sides:
     """Both for a model file."""
     with open_model(path) as file:
         ours = TextProcessor(file)
-    official, _ = load_engine(
-        model=path,
-        backend="cpu",
-        vision_backend="off",
-        audio_backend="off",
-        threads=1,
-        max_tokens=None,
-        cache_dir="off",
-        lib=None,
+    client = Client(
+        path, engine="litert", vision_backend="off", audio_backend="off", threads=1, cache_dir="off"
     )
-    return Sides(ours, official)
+    return Sides(ours, client._engine)
 
 
 @pytest.fixture(scope="session")
