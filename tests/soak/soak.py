@@ -124,7 +124,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
 
         def opened() -> Client:
-            return Client(arguments.model, cache_dir=cache, threads=2)
+            return Client(arguments.model, engine="litert", cache_dir=cache, threads=2)
 
         with opened() as client, client.chat() as chat:  # what the engine starts once and keeps
             chat.send("Hello!", max_output_tokens=1)
