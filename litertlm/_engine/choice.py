@@ -80,7 +80,7 @@ def choose(file: ModelFile, wanted: Wanted) -> Engine:
     """Load the model on the engine that was asked for, or on the best one.
 
     Args:
-        file: The verified model; it must stay open as long as the engine does, which refers to it.
+        file: The verified model; it is closed when no engine needs it any more.
         wanted: What was asked for.
 
     Raises:
@@ -94,9 +94,12 @@ def choose(file: ModelFile, wanted: Wanted) -> Engine:
                 f"engine='native' cannot run this: {text}",
                 hint="engine='auto' uses the official library then.",
             )
-        return _litert(file, wanted, reason=text)
+        engine = _litert(file, wanted, reason=text)
+        file.close()
+        return engine
     encoders = wanted.encoders
     if not encoders.any:
+        file.close()
         return text
     from litertlm._engine.paired import PairedEngine
 
@@ -106,6 +109,7 @@ def choose(file: ModelFile, wanted: Wanted) -> Engine:
         vision_backend=encoders.vision,
         audio_backend=encoders.audio,
         media_engine="litert",
+        release=file.close,
     )
     if encoders.at_once:
         try:

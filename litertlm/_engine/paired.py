@@ -32,6 +32,7 @@ class PairedEngine:
         vision_backend: Where that one encodes images; None: nowhere.
         audio_backend: Where it encodes sound; None: nowhere.
         media_engine: What it is called.
+        release: Called when the pair is closed.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class PairedEngine:
         vision_backend: str | None,
         audio_backend: str | None,
         media_engine: str,
+        release: Callable[[], None] = lambda: None,
     ) -> None:
         self.text = text
         self._load_media = load_media
         self._media: Engine | None = None
         self._closed = False
+        self._release = release
         self._lock = threading.RLock()
         self.info = replace(
             text.info,
@@ -100,6 +103,7 @@ class PairedEngine:
             if media is not None:
                 media.close()
         finally:
+            self._release()
             self.text.close()
 
 
