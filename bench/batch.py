@@ -1,13 +1,15 @@
-"""Several chats at once: tokens a second in all and for each, beside the official binding.
+"""Several chats at once: tokens a second of all together, and how long each of them waits.
 
 ::
 
-    python bench/batch.py --model FILE [--chats 1 2 4 8] [--tokens 48] [--rounds 3] [--threads N] [--gguf
-    FILE]
+    python bench/batch.py --model FILE [--gguf FILE] [--chats 1 2 4 8] [--prompt 32] [--tokens 48] [--rounds 3]
+                          [--threads N] [--only PEER ...] [--python llama=EXE]
 
-All chats ask at the same moment and write equally many tokens. Our own engine decodes them in one pass over
-the weights; the official engine one after the other. llama.cpp, if a GGUF file of the same weights is given,
-decodes all sequences of a batch in one pass too, driven as its server does it.
+All chats get a prompt of ``--prompt`` tokens at the same moment and write ``--tokens``, greedy. Our own engine
+decodes them in one pass over the weights; the official engine answers one after the other. llama.cpp, if a
+GGUF file of the same weights is given, decodes a token of every sequence in one call, driven as its server
+does it, with weights from the mapped file and loaded into memory. Each engine lives in a process of its own,
+and they take turns; figures are medians over the rounds, but for the longest time of a chat.
 """
 
 from __future__ import annotations
@@ -15,41 +17,77 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
 
-import litert_lm as official
-
-from litertlm import Client
-
-PROMPT = "Tell me, in as many words as you like, what you know about the number {}."
+from peers.worker import Worker, pythons
 
 
-def at_once(count: int, ask: Callable[[int], int]) -> tuple[float, list[float]]:
-    """All ask at the same moment.
+def makers(arguments: argparse.Namespace, cache: str) -> dict[str, tuple[Any, ...]]:
+    """What makes the peers that were asked for, and what from: ``{name: (maker, argument, ...)}``."""
+    context = arguments.prompt + arguments.tokens + 32
+    most = max(arguments.chats)
+    ours = (arguments.model, arguments.threads)
+    found: dict[str, tuple[Any, ...]] = {
+        "native": ("peers.native:NativeChats", *ours),
+        "official": ("peers.official:OfficialChats", *ours, cache),
+    }
+    if arguments.gguf:
+        for name, mmap in (("llama", True), ("llama-repacked", False)):
+            llama = ("peers.llamacpp:LlamaChats", arguments.gguf, arguments.threads, mmap, most, context)
+            found[name] = llama
+    return {name: maker for name, maker in found.items() if name in (arguments.only or found)}
 
-    Returns:
-        Tokens a second of all together, and the seconds that each took.
-    """
-    gate = threading.Barrier(count + 1)
-    tokens, seconds = [0] * count, [0.0] * count
 
-    def run(number: int) -> None:
-        gate.wait()
-        began = time.perf_counter()
-        tokens[number] = ask(number)
-        seconds[number] = time.perf_counter() - began
+def measured(arguments: argparse.Namespace) -> dict[tuple[str, int], list[list[dict[str, Any]]]]:
+    """The answers of every round, for each peer and number of chats."""
+    exes = pythons(arguments.python)
+    rounds: dict[tuple[str, int], list[list[dict[str, Any]]]] = {}
+    with ExitStack() as stack:
+        cache = stack.enter_context(tempfile.TemporaryDirectory())
+        workers = {}
+        for name, maker in makers(arguments, cache).items():
+            python = exes.get(name.partition("-")[0], sys.executable)
+            workers[name] = stack.enter_context(Worker(*maker, python=python))
+            workers[name].ask("together", 1, arguments.prompt, 4)  # touches memory for the first time
+        for number in range(arguments.rounds):
+            for count in arguments.chats:
+                for name, worker in workers.items():
+                    note = f"round {number + 1}/{arguments.rounds}, {count} chats: {name}"
+                    print(f"\r\x1b[K{note}", end="", file=sys.stderr, flush=True)
+                    answers = worker.ask("together", count, arguments.prompt, arguments.tokens)
+                    rounds.setdefault((name, count), []).append(answers)
+        print("\r\x1b[K", end="", file=sys.stderr)
+    return rounds
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    gate.wait()
-    began = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    return sum(tokens) / (time.perf_counter() - began), seconds
+
+def rate(answers: list[dict[str, Any]]) -> float:
+    """Tokens a second of chats that began together."""
+    total: float = sum(one["tokens"] for one in answers) / max(one["seconds"] for one in answers)
+    return total
+
+
+def report(rounds: dict[tuple[str, int], list[list[dict[str, Any]]]], tokens: int) -> None:
+    """Print the table."""
+    print("| chats | engine | tokens/s in all | over one chat | a chat takes, s (median) | longest |")
+    print("|---|---|---|---|---|---|")
+    for name, count in sorted(rounds, key=lambda case: case[1]):
+        least = min(other for peer, other in rounds if peer == name)
+        pairs = zip(rounds[name, count], rounds[name, least], strict=True)
+        over = statistics.median(rate(several) / rate(one) for several, one in pairs)
+        each = [one["seconds"] for answers in rounds[name, count] for one in answers]
+        print(
+            f"| {count} | {name} | {statistics.median(map(rate, rounds[name, count])):.1f} | {over:.2f} "
+            f"| {statistics.median(each):.2f} | {max(each):.2f} |"
+        )
+    for name in dict.fromkeys(name for name, _ in rounds):
+        written = [
+            one["tokens"] for case, all_ in rounds.items() if case[0] == name for some in all_ for one in some
+        ]
+        if min(written) < tokens:
+            print(f"\n{name}: some chats ended by themselves, the shortest after {min(written)} tokens")
 
 
 def main() -> None:
@@ -58,51 +96,14 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--gguf")
     parser.add_argument("--chats", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--prompt", type=int, default=32, help="tokens")
+    parser.add_argument("--tokens", type=int, default=48, help="written by each chat")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--only", nargs="+", metavar="PEER")
+    parser.add_argument("--python", action="append", default=[], metavar="PEER=EXE")
     arguments = parser.parse_args()
-    official.set_min_log_severity(official.LogSeverity.SILENT)
-    with (
-        tempfile.TemporaryDirectory() as cache,
-        Client(arguments.model, engine="native", threads=arguments.threads) as client,
-    ):
-        engine = official.Engine(
-            arguments.model,
-            backend=official.Backend.CPU(thread_count=arguments.threads),
-            max_num_tokens=1024,
-            cache_dir=cache,
-        )
-        sampler = official.SamplerConfig(top_k=1, top_p=1.0, temperature=1.0, seed=0)
-
-        def ours(number: int) -> int:
-            reply = client.generate(
-                PROMPT.format(number), sampler={"temperature": 0}, max_output_tokens=arguments.tokens
-            )
-            return reply.usage.completion_tokens
-
-        def theirs(number: int) -> int:
-            with engine.create_conversation(sampler_config=sampler) as conversation:
-                conversation.send_message(PROMPT.format(number), max_output_tokens=arguments.tokens)
-            return arguments.tokens
-
-        contenders: dict[str, Callable[[int], int]] = {"ours": ours, "official": theirs}
-        results: dict[tuple[str, int], list[tuple[float, list[float]]]] = {}
-        for _ in range(arguments.rounds):
-            for count in arguments.chats:
-                for name, ask in contenders.items():
-                    results.setdefault((name, count), []).append(at_once(count, ask))
-    print("| chats | engine | tokens/s in all | over one chat | a chat takes, s (median) | longest |")
-    print("|---|---|---|---|---|---|")
-    for name in contenders:
-        one = statistics.median(rate for rate, _ in results[name, arguments.chats[0]])
-        for count in arguments.chats:
-            rate = statistics.median(rate for rate, _ in results[name, count])
-            each = [second for _, seconds in results[name, count] for second in seconds]
-            print(
-                f"| {count} | {name} | {rate:.1f} | {rate / one:.2f} "
-                f"| {statistics.median(each):.2f} | {max(each):.2f} |"
-            )
+    report(measured(arguments), arguments.tokens)
 
 
 if __name__ == "__main__":

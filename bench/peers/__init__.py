@@ -1,24 +1,27 @@
-"""Engines to measure, each behind the same small face, each in a process of its own.
+"""Engines to measure, each behind the same small faces, each in a process of its own (:mod:`peers.worker`).
 
-A peer is made of a model and a number of threads, and measures: ``measure(prompt, decode)`` returns the
-seconds that it took to prefill so many tokens and to decode so many more, in a fresh context.
+A :class:`Peer` prefills and decodes so many tokens; :class:`Chats` holds and answers several chats.
 """
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import random
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Measurement", "Peer", "prompt_tokens"]
+__all__ = ["Answer", "Chats", "Measurement", "Peer", "at_once", "message_of", "prompt_tokens"]
 
 _seeds = itertools.count()
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Seconds of one run, or rates where an engine tells only those.
+    """Rates of one run.
 
     Attributes:
         prefill: Tokens a second.
@@ -29,11 +32,40 @@ class Measurement:
     decode: float
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What one of several chats got that all asked at the same moment.
+
+    Attributes:
+        tokens: So many were written.
+        seconds: Until the last of them was there.
+    """
+
+    tokens: int
+    seconds: float
+
+
 class Peer(Protocol):
     """An engine with a model in it."""
 
     def measure(self, prompt: int, decode: int) -> Measurement:
         """Prefill ``prompt`` tokens, decode ``decode`` more, in a fresh context."""
+        ...
+
+
+class Chats(Protocol):
+    """An engine with a model in it that has chats; those that are not asked for are not there."""
+
+    def together(self, count: int, prompt: int, tokens: int) -> list[Answer]:
+        """So many new chats get a prompt of ``prompt`` tokens at the same moment; each writes ``tokens``."""
+        ...
+
+    def hold(self, count: int, prompt: int) -> list[int]:
+        """Open so many chats, each of which reads a prompt of ``prompt`` tokens and stays open.
+
+        Returns:
+            Tokens that each of them holds.
+        """
         ...
 
 
@@ -44,3 +76,43 @@ def prompt_tokens(count: int, vocabulary: int) -> list[int]:
     """
     source = random.Random(next(_seeds))
     return [source.randrange(300, min(vocabulary, 10_000)) for _ in range(count)]
+
+
+def message_of(tokens: int, number: int, count: Callable[[str], int]) -> str:
+    """A message that makes a prompt of so many tokens; those of different numbers part at their beginning.
+
+    Args:
+        tokens: Of the whole prompt, with what the chat template puts around the message.
+        number: Which one.
+        count: Tokens of the prompt that a message makes.
+
+    Returns:
+        The longest such message whose prompt is not longer; the prompt misses what a word takes at most.
+    """
+
+    def message(words: int) -> str:
+        return f"{number:03}{' word' * words}"
+
+    words = bisect.bisect_right(range(1, tokens + 1), tokens, key=lambda words: count(message(words)))
+    return message(max(words, 1))
+
+
+def at_once(asks: Sequence[Callable[[], int]]) -> list[Answer]:
+    """Call all of them at the same moment, each in a thread; each returns how many tokens were written."""
+    gate = threading.Barrier(len(asks))
+    answers: dict[int, Answer] = {}
+
+    def run(number: int) -> None:
+        gate.wait()
+        began = time.perf_counter()
+        tokens = asks[number]()
+        answers[number] = Answer(tokens, time.perf_counter() - began)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(asks))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if len(answers) < len(asks):
+        raise RuntimeError("a chat has failed")
+    return [answers[number] for number in range(len(asks))]

@@ -6,11 +6,11 @@ import numpy as np
 import openvino as ov
 import openvino_genai as genai
 
-from bench.peers import Measurement, prompt_tokens
+from peers import Measurement, prompt_tokens
 
 
 class OpenVinoPeer:
-    """Implements :class:`bench.peers.Peer`."""
+    """Implements :class:`peers.Peer`."""
 
     def __init__(self, folder: str, threads: int) -> None:
         self.pipeline = genai.LLMPipeline(
