@@ -2,14 +2,14 @@
 
 ::
 
-    python bench/batch.py --model FILE [--gguf FILE] [--chats 1 2 4 8] [--prompt 32] [--tokens 48] [--rounds 3]
-                          [--threads N] [--only PEER ...] [--python llama=EXE]
+    python bench/batch.py --model FILE [--gguf FILE] [--chats 1 2 4 8] [--prompt 32] [--tokens 48]
+                          [--rounds 3] [--threads N] [--only PEER ...] [--python llama=EXE]
 
-All chats get a prompt of ``--prompt`` tokens at the same moment and write ``--tokens``, greedy. Our own engine
-decodes them in one pass over the weights; the official engine answers one after the other. llama.cpp, if a
-GGUF file of the same weights is given, decodes a token of every sequence in one call, driven as its server
-does it, with weights from the mapped file and loaded into memory. Each engine lives in a process of its own,
-and they take turns; figures are medians over the rounds, but for the longest time of a chat.
+All chats get a prompt of ``--prompt`` tokens at the same moment and write ``--tokens``, greedy. Our own
+engine decodes them in one pass over the weights; the official engine answers one after the other. llama.cpp,
+if a GGUF file of the same weights is given, decodes a token of every sequence in one call, driven as its
+server does it, with weights from the mapped file and loaded into memory. Each engine lives in a process of
+its own, and they take turns; figures are medians over the rounds, but for the longest time of a chat.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import tempfile
 from contextlib import ExitStack
 from typing import Any
 
-from peers.worker import Worker, pythons
+from peers.worker import Worker, interpreter
 
 
 def makers(arguments: argparse.Namespace, cache: str) -> dict[str, tuple[Any, ...]]:
@@ -43,14 +43,13 @@ def makers(arguments: argparse.Namespace, cache: str) -> dict[str, tuple[Any, ..
 
 def measured(arguments: argparse.Namespace) -> dict[tuple[str, int], list[list[dict[str, Any]]]]:
     """The answers of every round, for each peer and number of chats."""
-    exes = pythons(arguments.python)
     rounds: dict[tuple[str, int], list[list[dict[str, Any]]]] = {}
     with ExitStack() as stack:
         cache = stack.enter_context(tempfile.TemporaryDirectory())
         workers = {}
         for name, maker in makers(arguments, cache).items():
-            python = exes.get(name.partition("-")[0], sys.executable)
-            workers[name] = stack.enter_context(Worker(*maker, python=python))
+            worker = Worker(*maker, python=interpreter(name, arguments.python))
+            workers[name] = stack.enter_context(worker)
             workers[name].ask("together", 1, arguments.prompt, 4)  # touches memory for the first time
         for number in range(arguments.rounds):
             for count in arguments.chats:

@@ -10,6 +10,7 @@ import time
 
 import llama_cpp
 import numpy as np
+
 from peers import Answer, Measurement, prompt_tokens
 
 
@@ -101,7 +102,7 @@ class LlamaChats:
         return [Answer(tokens, seconds)] * count
 
     def _decoded(self, rows: list[tuple[int, int, int, bool]]) -> dict[int, int]:
-        """Run rows of (token, position, chat, whether the next is wanted); the likeliest next of each chat."""
+        """Run rows of (token, position, chat, is the next wanted); the likeliest next of each chat."""
         following: dict[int, int] = {}
         batch = self._batch
         for start in range(0, len(rows), self.BATCH):

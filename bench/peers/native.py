@@ -6,8 +6,6 @@ import os
 from contextlib import ExitStack
 from functools import partial
 
-from peers import Answer, Measurement, at_once, message_of, prompt_tokens
-
 from litertlm import Chat, Client
 from litertlm._engine.native.engine import NativeEngine
 from litertlm._engine.native.generation import Generation
@@ -17,6 +15,7 @@ from litertlm._engine.native.settings import Decoding
 from litertlm._engine.paired import PairedEngine
 from litertlm.modelfile import open_model
 from litertlm.options import Sampler
+from peers import Answer, Measurement, at_once, message_of, prompt_tokens
 
 GREEDY = Sampler(temperature=0.0, top_k=1, top_p=1.0, seed=0)
 FLOAT16 = 2  # bytes

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import litert_lm
+
 from peers import Answer, Measurement, at_once, message_of
 
 __all__ = ["OfficialChats", "OfficialPeer", "clone", "prompt_length"]

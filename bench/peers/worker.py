@@ -13,12 +13,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-__all__ = ["PeerFailed", "Worker", "pythons"]
+__all__ = ["PeerFailed", "Worker", "interpreter"]
 
 BENCH = Path(__file__).resolve().parent.parent
 
@@ -110,9 +110,13 @@ class Worker:
         self.close()
 
 
-def pythons(pairs: list[str]) -> dict[str, str]:
-    """Interpreters of peers, from ``PEER=EXE`` on the command line."""
-    return dict(pair.split("=", 1) for pair in pairs)
+def interpreter(peer: str, pairs: Sequence[str]) -> str:
+    """Which Python runs a peer: that of its ``PEER=EXE`` on the command line, or this one.
+
+    What is said of ``llama`` holds for ``llama-repacked`` too.
+    """
+    given = dict(pair.split("=", 1) for pair in pairs)
+    return given.get(peer, given.get(peer.partition("-")[0], sys.executable))
 
 
 def serve(maker: str, arguments: list[Any]) -> None:
