@@ -161,7 +161,7 @@ def report(result: dict[str, Any]) -> None:
 
 
 def comparison(results: Sequence[dict[str, Any]]) -> str:
-    """Ours over the official engine and over the best of the others, as Markdown; and what of the bandwidth."""
+    """Ours over the official engine and the best of the others, and shares of the bandwidth, as Markdown."""
     lines = [
         "| model | prompt | ours | prefill / official | decode / official | prefill / best other "
         "| decode / best other | weights, of bandwidth | with KV |",

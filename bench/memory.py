@@ -1,12 +1,22 @@
-"""Memory that chats take beyond the loaded model: our own engine beside the official binding.
+"""Memory that chats take, our own engine beside the official binding.
 
 ::
 
-    python bench/memory.py --model FILE [--tokens 100 1000] [--chats 1 4] [--threads N]
+    python bench/memory.py --model FILE [--tokens 100 1000 4000] [--chats 1 16] [--threads N] [--context 4096]
 
-Each case is a process of its own: it loads the model, has one short chat so that everything is there that is
-made once, and then opens so many chats, each of which reads a prompt of about so many tokens and stays open.
-Shown is by how much its anonymous memory has grown, a chat.
+Each case is a process of its own: it loads the model and opens so many chats, each of which reads a prompt of
+so many tokens and stays open. Memory is read from outside, in MiB:
+
+- a chat: by how much the memory that no file stands behind has grown since the model was loaded, for each
+  chat; what an engine makes once, when it first runs, is in it;
+- anonymous: all of that memory, at the end;
+- Pss: that, and the process's share of mapped files, at the end;
+- peak RSS: the most that was resident at any time, mapped files included.
+
+Both engines hand back to the system what they free (``MALLOC_MMAP_THRESHOLD_``), so that no chat gets for
+nothing what an earlier one has left. ``--context`` is what the official engine is told that a chat has to
+hold. A case that would take more memory than is free is not run: its row has the memory of so many chats of
+the next smaller case, and says "computed". One that does not fit the context says so.
 """
 
 from __future__ import annotations
@@ -14,82 +24,116 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import subprocess
-import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-WORD = "word "
+from peers.worker import PeerFailed, Worker
+
+MARGIN = 1.1
+"""A case is run if so many times what it is expected to take is free."""
+ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
 
 
-def anonymous() -> float:
-    """MiB of this process that no file stands behind."""
-    found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+@dataclass(frozen=True)
+class Case:
+    """What was measured.
+
+    Attributes:
+        tokens: That the shortest of the chats holds, 0 when it was not run.
+        chat: MiB a chat.
+        anonymous: MiB.
+        pss: MiB.
+        peak: MiB.
+    """
+
+    tokens: int
+    chat: float
+    anonymous: float
+    pss: float
+    peak: float
+
+
+def mebibytes(pid: int, file: str, field: str) -> float:
+    """A field of a file in ``/proc``, in MiB."""
+    said = Path("/proc", str(pid), file).read_text(encoding="ascii")
+    found = re.search(rf"^{field}:\s+(\d+) kB", said, re.MULTILINE)
+    assert found, field
+    return int(found[1]) / 1024
+
+
+def available() -> float:
+    """MiB that could be taken now without swapping."""
+    found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
     assert found
     return int(found[1]) / 1024
 
 
-def ours(model: str, threads: int, chats: int, words: int) -> float:
-    """MiB that a chat takes on our own engine."""
-    from litertlm import Client
-
-    with Client(model, engine="native", weights="mapped", threads=threads) as client:
-        client.generate("Hi", max_output_tokens=1)
-        before = anonymous()
-        opened = [client.chat() for _ in range(chats)]
-        for number, chat in enumerate(opened):
-            # Different from the first token on, so that nothing is shared.
-            chat.send(f"{number} {WORD * words}", max_output_tokens=1)
-        grown = anonymous() - before
-        for chat in opened:
-            chat.close()
-    return grown / chats
+def measured(maker: Sequence[object], tokens: int, chats: int) -> Case:
+    """One case, in a process of its own."""
+    with Worker(*maker, environment=ENVIRONMENT) as worker:  # type: ignore[arg-type]
+        before = mebibytes(worker.pid, "status", "RssAnon")
+        held = worker.ask("hold", chats, tokens)
+        after = mebibytes(worker.pid, "status", "RssAnon")
+        return Case(
+            min(held),
+            (after - before) / chats,
+            after,
+            mebibytes(worker.pid, "smaps_rollup", "Pss"),
+            mebibytes(worker.pid, "status", "VmHWM"),
+        )
 
 
-def theirs(model: str, threads: int, chats: int, words: int) -> float:
-    """The same for the official binding."""
-    import litert_lm
+def computed(smaller: Case, of: int, chats: int) -> Case:
+    """What so many chats would take, if each further one takes what those of the smaller case took."""
+    more = (chats - of) * smaller.chat
+    return Case(0, smaller.chat, smaller.anonymous + more, smaller.pss + more, smaller.peak + more)
 
-    litert_lm.set_min_log_severity(litert_lm.LogSeverity.SILENT)
-    with tempfile.TemporaryDirectory() as cache:
-        engine = litert_lm.Engine(model, backend=litert_lm.Backend.CPU(thread_count=threads), cache_dir=cache)
-        with engine.create_conversation() as first:
-            first.send_message("Hi", max_output_tokens=1)
-        before = anonymous()
-        opened = [engine.create_conversation() for _ in range(chats)]
-        for number, conversation in enumerate(opened):
-            conversation.send_message(f"{number} {WORD * words}", max_output_tokens=1)
-        return (anonymous() - before) / chats
+
+def cells(case: Case) -> str:
+    """Of the table."""
+    held = str(case.tokens) if case.tokens else "computed"
+    return f"{held} | {case.chat:.1f} | {case.anonymous:.0f} | {case.pss:.0f} | {case.peak:.0f}"
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     parser.add_argument("--model", required=True)
-    parser.add_argument("--tokens", type=int, nargs="+", default=[100, 1000])
-    parser.add_argument("--chats", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--tokens", type=int, nargs="+", default=[100, 1000, 4000])
+    parser.add_argument("--chats", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--only", choices=("ours", "theirs"), help=argparse.SUPPRESS)
+    parser.add_argument("--context", type=int, default=4096, help="tokens, of the official engine")
     arguments = parser.parse_args()
-    if arguments.only:
-        measure = {"ours": ours, "theirs": theirs}[arguments.only]
-        (words,), (chats,) = arguments.tokens, arguments.chats
-        print(f"@{measure(arguments.model, arguments.threads, chats, words)}")
-        return
-    print("| tokens | chats | ours, MiB a chat | official | ours / official |")
-    print("|---|---|---|---|---|")
-    for words in arguments.tokens:
-        for chats in arguments.chats:
-            grown = {}
-            for name in ("ours", "theirs"):
-                command = [sys.executable, __file__, "--model", arguments.model, "--only", name]
-                command += ["--tokens", str(words), "--chats", str(chats)]
-                command += ["--threads", str(arguments.threads)]
-                said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                grown[name] = float(said.rpartition("@")[2])
-            share = grown["ours"] / grown["theirs"]
-            row = f"| {words} | {chats} | {grown['ours']:.1f} | {grown['theirs']:.1f} | {share:.2f} |"
-            print(row, flush=True)
+    model = (arguments.model, arguments.threads)
+    print(
+        "| tokens | chats | engine | tokens held | a chat | anonymous | Pss | peak RSS | native / official |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as cache:
+        makers = {
+            "official": ("peers.official:OfficialChats", *model, cache, arguments.context),
+            "native": ("peers.native:NativeChats", *model, "mapped"),
+        }
+        for tokens in arguments.tokens:
+            smaller: dict[str, tuple[Case, int]] = {}
+            for chats in sorted(arguments.chats):
+                taken: dict[str, float] = {}
+                for name, maker in makers.items():
+                    row = f"| {tokens} | {chats} | {name} |"
+                    try:
+                        if name in smaller and chats * smaller[name][0].chat * MARGIN > available():
+                            case = computed(*smaller[name], chats)
+                        else:
+                            case = measured(maker, tokens, chats)
+                            smaller[name] = case, chats
+                    except PeerFailed as failure:
+                        print(f"{row} failed: {failure} | | | | | |", flush=True)
+                        continue
+                    taken[name] = case.chat
+                    share = f"{case.chat / taken['official']:.3f}" if "official" in taken else ""
+                    print(f"{row} {cells(case)} | {share if name == 'native' else ''} |", flush=True)
 
 
 if __name__ == "__main__":
