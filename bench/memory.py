@@ -28,6 +28,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from peers.worker import PeerFailed, Worker
 
@@ -70,9 +71,9 @@ def available() -> float:
     return int(found[1]) / 1024
 
 
-def measured(maker: Sequence[object], tokens: int, chats: int) -> Case:
+def measured(maker: Sequence[Any], tokens: int, chats: int) -> Case:
     """One case, in a process of its own."""
-    with Worker(*maker, environment=ENVIRONMENT) as worker:  # type: ignore[arg-type]
+    with Worker(*maker, environment=ENVIRONMENT) as worker:
         before = mebibytes(worker.pid, "status", "RssAnon")
         held = worker.ask("hold", chats, tokens)
         after = mebibytes(worker.pid, "status", "RssAnon")
