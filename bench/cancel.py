@@ -12,7 +12,8 @@ cache. Milliseconds from the call of ``cancel()``:
 - caller: until the waiting caller runs again, with Cancelled;
 - engine: until nothing of the turn is computed any more, as our own engine notes it on the same clock.
 
-What ended before it was cancelled, or was cancelled in the other phase, is not counted, and repeated, a few times at most.
+What ended before it was cancelled, or was cancelled in the other phase, is not counted, and repeated, a few
+times at most.
 """
 
 from __future__ import annotations

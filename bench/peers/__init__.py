@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Answer", "Chats", "Measurement", "Peer", "at_once", "message_of", "prompt_tokens"]
+__all__ = ["Answer", "Chats", "Measurement", "Peer", "at_once", "longest", "message_of", "prompt_tokens"]
 
 _seeds = itertools.count()
 
@@ -85,16 +85,20 @@ def message_of(tokens: int, number: int, count: Callable[[str], int]) -> str:
         tokens: Of the whole prompt, with what the chat template puts around the message.
         number: Which one.
         count: Tokens of the prompt that a message makes.
-
-    Returns:
-        The longest such message whose prompt is not longer; the prompt misses what a word takes at most.
     """
+    return longest(tokens, lambda words: f"{number:03}{' word' * words}", count)
 
-    def message(words: int) -> str:
-        return f"{number:03}{' word' * words}"
 
-    words = bisect.bisect_right(range(1, tokens + 1), tokens, key=lambda words: count(message(words)))
-    return message(max(words, 1))
+def longest(tokens: int, text: Callable[[int], str], count: Callable[[str], int]) -> str:
+    """The text of the most words, at least of one, that makes no more than so many tokens.
+
+    Args:
+        tokens: At most.
+        text: One of so many words.
+        count: How many tokens it makes.
+    """
+    words = bisect.bisect_right(range(1, tokens + 1), tokens, key=lambda words: count(text(words)))
+    return text(max(words, 1))
 
 
 def at_once(asks: Sequence[Callable[[], int]]) -> list[Answer]:

@@ -56,7 +56,7 @@ class OfficialChats:
     def together(self, count: int, prompt: int, tokens: int) -> list[Answer]:
         """They are answered one after the other: it does one thing at a time."""
         with ExitStack() as stack:
-            chats = [stack.enter_context(self._chat()) for _ in range(count)]
+            chats = [stack.enter_context(self.chat()) for _ in range(count)]
             messages = [self._message(chat, prompt, number) for number, chat in enumerate(chats)]
             pairs = list(zip(chats, messages, strict=True))
             before = [prompt_length(self.engine, *pair) for pair in pairs]
@@ -74,12 +74,13 @@ class OfficialChats:
     def hold(self, count: int, prompt: int) -> list[int]:
         """They stay open until the process ends."""
         for number in range(count):
-            chat = self._chat()
+            chat = self.chat()
             chat.send_message(self._message(chat, prompt, number), max_output_tokens=1)
             self._held.append(chat)
         return [chat.token_count for chat in self._held]
 
-    def _chat(self) -> Any:
+    def chat(self) -> Any:
+        """A new one, greedy."""
         sampler = litert_lm.SamplerConfig(top_k=1, top_p=1.0, temperature=1.0, seed=0)
         return self.engine.create_conversation(sampler_config=sampler)
 
