@@ -186,7 +186,7 @@ def comparison(results: Sequence[dict[str, Any]]) -> str:
 
 def title(result: dict[str, Any]) -> str:
     """What was measured."""
-    return result["model"] + (", one core busy" if result["busy"] else "")
+    return f"{result['model']}{', one core busy' if result['busy'] else ''}"
 
 
 def share(result: dict[str, Any], prompt: str, name: str, *what: str) -> str:

@@ -74,6 +74,8 @@ def available() -> float:
 def measured(maker: Sequence[Any], tokens: int, chats: int) -> Case:
     """One case, in a process of its own."""
     with Worker(*maker, environment=ENVIRONMENT) as worker:
+        # If memory runs out all the same, it is this process that has to go.
+        Path("/proc", str(worker.pid), "oom_score_adj").write_text("1000", encoding="ascii")
         before = mebibytes(worker.pid, "status", "RssAnon")
         held = worker.ask("hold", chats, tokens)
         after = mebibytes(worker.pid, "status", "RssAnon")

@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -102,21 +103,17 @@ def longest(tokens: int, text: Callable[[int], str], count: Callable[[str], int]
 
 
 def at_once(asks: Sequence[Callable[[], int]]) -> list[Answer]:
-    """Call all of them at the same moment, each in a thread; each returns how many tokens were written."""
-    gate = threading.Barrier(len(asks))
-    answers: dict[int, Answer] = {}
+    """Call all of them at the same moment, each in a thread; each returns how many tokens were written.
 
-    def run(number: int) -> None:
+    Raises:
+        Exception: What one of them raised, when all are over.
+    """
+    gate = threading.Barrier(len(asks))
+
+    def run(ask: Callable[[], int]) -> Answer:
         gate.wait()
         began = time.perf_counter()
-        tokens = asks[number]()
-        answers[number] = Answer(tokens, time.perf_counter() - began)
+        return Answer(ask(), time.perf_counter() - began)
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(asks))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if len(answers) < len(asks):
-        raise RuntimeError("a chat has failed")
-    return [answers[number] for number in range(len(asks))]
+    with ThreadPoolExecutor(len(asks)) as threads:
+        return list(threads.map(run, asks))
