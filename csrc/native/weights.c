@@ -94,10 +94,9 @@ static void gather_ranges(loader *self)
     }
 }
 
-static void read_parts(void *context, int32_t thread, ltlm_team *team)
+static void read_parts(void *context, int32_t thread)
 {
     (void)thread;
-    (void)team;
     loader *self = context;
     long long passed = 0, unit = atomic_fetch_add(&self->next, 1);
     for (size_t i = 0; i < self->range_count; i++) {
@@ -134,7 +133,7 @@ static int32_t copy_ranges(loader *self, ltlm_pool *pool, ltlm_error *err)
     if (size > SIZE_MAX / 2 || !ltlm__huge_alloc(&self->set->copy, (size_t)size)) {
         return LTLM_OK;
     }
-    ltlm_pool_run(pool, read_parts, self);
+    ltlm_pool_run(pool, ltlm_pool_threads(pool), read_parts, self);
     if (atomic_load(&self->unread)) {
         return ltlm__fail(err, LTLM_E_INVALID_ARGUMENT, "the weights cannot be read from the model file");
     }
@@ -222,10 +221,9 @@ static void check_block_scales(loader *self, size_t i, int32_t from, int32_t to)
     }
 }
 
-static void fill_tables(void *context, int32_t thread, ltlm_team *team)
+static void fill_tables(void *context, int32_t thread)
 {
     (void)thread;
-    (void)team;
     loader *self = context;
     long long passed = 0, unit = atomic_fetch_add(&self->next, 1);
     for (size_t i = 0; i < self->plan->matrix_count; i++) {
@@ -270,7 +268,7 @@ static int32_t make_tables(loader *self, ltlm_pool *pool, ltlm_error *err)
     place_tables(self, self->set->tables.bytes);
     atomic_store(&self->next, 0);
     atomic_store(&self->bad_scale, INT64_MAX);
-    ltlm_pool_run(pool, fill_tables, self);
+    ltlm_pool_run(pool, ltlm_pool_threads(pool), fill_tables, self);
     long long bad = atomic_load(&self->bad_scale);
     if (bad != INT64_MAX) {
         return ltlm__fail(err, LTLM_E_INVALID_ARGUMENT, "matrix %d: a scale of row %d is not finite",
