@@ -14,8 +14,8 @@
 #include <immintrin.h>
 #endif
 
-/* How long a thread looks before it sleeps. Sleeping and waking costs some 50 us; phases of a decode are shorter
- * than that, pauses between tokens longer. */
+/* How long a thread looks before it sleeps. Sleeping and waking costs some 50 us; phases of a decode are
+ * shorter than that, pauses between tokens longer. */
 #define SPIN_NS 30000
 /* Looks between two looks at the clock. */
 #define SPIN_STEPS 32

@@ -77,8 +77,8 @@ static portions portion(const ltlm__hand *hand, const ltlm_step *step)
     return result;
 }
 
-/* How many grains to take when `taken` are: large portions first and small ones at the end, so that the threads end
- * together even if one is held up. */
+/* How many grains to take when `taken` are: large portions first and small ones at the end, so that the
+ * threads end together even if one is held up. */
 static int32_t portion_after(const ltlm__hand *hand, const portions *all, int32_t taken)
 {
     int32_t share = (all->count - taken) / (4 * hand->executor->threads);
@@ -258,7 +258,8 @@ int32_t ltlm_executor_worthwhile_threads(const ltlm_executor *executor, int32_t 
 int32_t ltlm_executor_run(ltlm_executor *executor, const ltlm_rows *rows, const float **logits)
 {
     *logits = NULL;
-    if (rows->rows < 1 || rows->rows > executor->max_rows || rows->threads < 1 || !set_stages(executor, rows)) {
+    if (rows->rows < 1 || rows->rows > executor->max_rows || rows->threads < 1 ||
+        !set_stages(executor, rows)) {
         return LTLM_E_INVALID_ARGUMENT;
     }
     const ltlm_program *program = executor->program;

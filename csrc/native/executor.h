@@ -1,7 +1,7 @@
 /* executor.h - runs a plan on rows.
  *
  * A program is a plan that was checked against its model file: values have places, steps are bundled into
- * phases between which the threads meet, weights are where they will be read from. It never changes. An
+ * phases one after the other, weights are where they will be read from. It never changes. An
  * executor has the buffers of one run at a time.
  */
 #ifndef LTLM_EXECUTOR_H
@@ -63,8 +63,8 @@ int32_t ltlm_executor_create(const ltlm_program *program, ltlm_kv_store *store, 
                              int32_t max_rows, int32_t max_wanted, ltlm_executor **out, ltlm_error *err);
 void ltlm_executor_delete(ltlm_executor *executor);
 
-/* How many threads a run is worth: each costs the others some microseconds a phase, and what it takes over from them
- * must be more than that. Any thread. */
+/* How many threads a run is worth: each costs the others some microseconds a phase, and what it takes over
+ * from them must be more than that. Any thread. */
 int32_t ltlm_executor_worthwhile_threads(const ltlm_executor *executor, int32_t rows, int32_t wanted);
 
 /* *logits: [wanted, vocabulary] in the order of rows, borrowed until the next run; NULL on failure. Does not

@@ -18,9 +18,9 @@ typedef struct {
     int32_t span_count;
 } ltlm__stage;
 
-/* Where a run is. It goes through turns, a phase each, or the move of values to the tail; a turn's work is cut into
- * units. Nobody waits for a thread that is late: who takes the last unit of a turn and who finishes it may be
- * anybody, and a thread that was away goes on with the turn that the run is at by then. */
+/* Where a run is. It goes through turns, a phase each, or the move of values to the tail; a turn's work is
+ * cut into units. Nobody waits for a thread that is late, only for units that were taken: whoever finishes the
+ * last one begins the next turn, and a thread that was away goes on with the turn that the run is at. */
 typedef struct {
     atomic_uint_fast64_t taken; /* turn << 32 | units of it that are taken */
     char apart[LTLM_ALIGN];     /* all threads write to both */
@@ -80,14 +80,15 @@ static inline float *ltlm__value_at(const ltlm__hand *hand, int32_t value, int32
            (size_t)row * (size_t)place->stride;
 }
 
-/* turns.c: takes the next units of the turn, `count` of them if there are as many. False: there are none, the run
- * is at another turn by now, or it was aborted. Each unit that was taken is to be finished. */
+/* turns.c: takes the next units of the turn, `count` of them if there are as many. False: there are none, the
+ * run is at another turn by now, or it was aborted. Each unit that was taken is to be finished. */
 bool ltlm__take(const ltlm__hand *hand, int32_t count, ltlm__units *out);
 /* They are done. Whoever finishes a turn's last units begins the next one. */
 void ltlm__finish(const ltlm__hand *hand, const ltlm__units *units);
 /* Before a run of so many turns; no thread is in it yet. */
 void ltlm__begin_run(ltlm_executor *executor, int32_t turns);
-/* Waits until the run is at another turn than `turn` (-1: any), and stores it there. False: the run has ended. */
+/* Waits until the run is at another turn than `turn` (-1: any), and stores it there. False: the run has
+ * ended. */
 bool ltlm__await_turn(ltlm_executor *executor, int32_t *turn);
 
 /* row_steps.c: does steps from..to for row `row` of the stage. */

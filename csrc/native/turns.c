@@ -62,8 +62,8 @@ void ltlm__finish(const ltlm__hand *hand, const ltlm__units *units)
     if (atomic_fetch_add_explicit(&progress->finished, count, memory_order_acq_rel) + count < hand->units) {
         return;
     }
-    /* All units are finished, so nobody else is at this turn any more. If the run was aborted meanwhile, it has ended
-     * and stays so. */
+    /* All units are finished, so nobody else is at this turn any more. If the run was aborted meanwhile, it
+     * has ended and stays so. */
     atomic_store_explicit(&progress->finished, 0, memory_order_relaxed);
     uint64_t taken = at(hand->turn, hand->units);
     atomic_compare_exchange_strong(&progress->taken, &taken, at(hand->turn + 1, 0));

@@ -72,7 +72,7 @@ static void gather(void *context, int32_t thread)
     }
 }
 
-/* Each run ends only if so many threads are in it at once. Those that had nothing to do have gone to sleep. */
+/* Each run ends only if so many threads are in it at once. In every second one they have gone to sleep. */
 TEST(all_threads_come_when_there_is_work_for_them)
 {
     for (int32_t threads = 1; threads <= 5; threads++) {
