@@ -164,21 +164,25 @@ static bool copies_scales(const ltlm_matrix *matrix)
     return matrix->format != LTLM_FLOAT32 && matrix->format != LTLM_INT4_BLOCK;
 }
 
-/* Gives each matrix its place in `tables`, of which NULL only measures. The size. */
+/* Gives each matrix its places in `tables`, of which NULL only measures. The size. A place has 4 bytes for
+ * each row. */
 static size_t place_tables(const loader *self, uint8_t *tables)
 {
     size_t size = 0;
     for (size_t i = 0; i < self->plan->matrix_count; i++) {
         const ltlm_matrix *matrix = &self->plan->matrices[i];
         ltlm_weights *item = &self->set->items[i];
-        if (!copies_scales(matrix)) {
-            continue;
+        size_t table = aligned((uint64_t)matrix->rows * sizeof(float));
+        bool summed = self->multiplied[i] && ltlm__is_quantised(matrix);
+        if (copies_scales(matrix)) {
+            item->scales = tables ? tables + size : NULL;
+            size += table;
         }
-        size_t table = aligned((uint64_t)matrix->rows * sizeof(float)); /* an int32_t is as large */
-        item->scales = tables ? tables + size : NULL;
-        size += table;
-        if (self->multiplied[i] && ltlm__is_quantised(matrix)) {
+        if (summed && copies_scales(matrix)) {
             item->sums = tables ? (const int32_t *)(const void *)(tables + size) : NULL;
+            size += table;
+        } else if (summed && self->kernels->sum_blocks) {
+            item->block_sums = tables ? (const float *)(const void *)(tables + size) : NULL;
             size += table;
         }
     }
@@ -240,7 +244,9 @@ static void fill_tables(void *context, int32_t thread)
             int64_t to = from + step < matrix->rows ? from + step : matrix->rows;
             (copies_scales(matrix) ? copy_scales : check_block_scales)(self, i, (int32_t)from, (int32_t)to);
             if (item->sums) {
-                self->kernels->sum_weights(item, (int32_t)from, (int32_t)to, (int32_t *)item->sums, NULL);
+                self->kernels->sum_weights(item, (int32_t)from, (int32_t)to, (int32_t *)item->sums);
+            } else if (item->block_sums) {
+                self->kernels->sum_blocks(item, (int32_t)from, (int32_t)to, (float *)item->block_sums);
             }
         }
         passed += parts;

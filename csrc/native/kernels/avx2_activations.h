@@ -37,19 +37,19 @@ LTLM_INLINE size_t element(int32_t format)
     return format == LTLM_INT8 ? INT8_BYTES : 1;
 }
 
-/* Where the pairs of INT4_BLOCK begin: for each row and block two int16s, zero point and sum of (q - it). */
-LTLM_INLINE size_t pairs_at(int32_t format, int32_t rows, int32_t columns)
+/* Where the offsets of INT4_BLOCK begin: for each row and block 8 times the sum of q, which is what the
+ * products have too much as the weights are unsigned. */
+LTLM_INLINE size_t offsets_at(int32_t format, int32_t rows, int32_t columns)
 {
     size_t held =
         is_few(format, rows) ? (size_t)rows : ((size_t)rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
     return held * padded(format, columns) * element(format);
 }
 
-LTLM_INLINE const int32_t *pairs_of(const ltlm_activations *a, int32_t row)
+LTLM_INLINE int32_t *offsets_of(const ltlm_activations *a, int32_t row)
 {
     size_t blocks = padded(LTLM_INT4_BLOCK, a->columns) / CHUNK;
-    return (const int32_t *)(const void *)(a->bytes + pairs_at(LTLM_INT4_BLOCK, a->rows, a->columns)) +
-           row * blocks;
+    return (int32_t *)(void *)(a->bytes + offsets_at(LTLM_INT4_BLOCK, a->rows, a->columns)) + row * blocks;
 }
 
 static size_t activation_bytes(int32_t format, int32_t rows, int32_t columns)
@@ -58,7 +58,7 @@ static size_t activation_bytes(int32_t format, int32_t rows, int32_t columns)
         return 0;
     }
     size_t blocks = format == LTLM_INT4_BLOCK ? padded(format, columns) / CHUNK : 0;
-    return pairs_at(format, rows, columns) + (size_t)rows * blocks * sizeof(int32_t);
+    return offsets_at(format, rows, columns) + (size_t)rows * blocks * sizeof(int32_t);
 }
 
 /* Fills in how the row is quantised; returns what it is multiplied by. */
@@ -172,9 +172,7 @@ LTLM_INLINE void prepare_as(int32_t format, const ltlm_activations *a, int32_t r
             q[i] = at < columns ? quantise32(x + at, columns - at, scale, zero, &part_sum) : none;
             sum = _mm256_add_epi32(sum, part_sum);
             if (format == LTLM_INT4_BLOCK) {
-                int32_t z = quantised->zero_point, s = at < columns ? sum8i(part_sum) - CHUNK * z : 0;
-                int32_t *pairs = (int32_t *)pairs_of(a, row);
-                pairs[at / CHUNK] = (int32_t)((uint32_t)s << 16 | (uint16_t)z);
+                offsets_of(a, row)[at / CHUNK] = 8 * sum8i(part_sum);
             }
         }
         place(format, a, row, (size_t)k, q[0], q[1]);

@@ -34,13 +34,10 @@ LTLM_INLINE void nibble_dot(__m256i even, __m256i odd, const uint8_t *x, __m256i
     sum[1] = _mm256_dpbusd_avx_epi32(sum[1], odd, load256(x + 32));
 }
 
-/* The products of two blocks, each in its half, minus `zero` times the sum of the weights, which is in
- * `weights`. */
-LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x, __m256i weights, __m256i zero)
+/* The products of two blocks, each in its half. */
+LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x)
 {
-    __m256i sum = _mm256_dpwssd_avx_epi32(_mm256_setzero_si256(), weights,
-                                          _mm256_sub_epi16(_mm256_setzero_si256(), zero));
-    sum = _mm256_dpbusd_avx_epi32(sum, even, load256(x));
+    __m256i sum = _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), even, load256(x));
     return _mm256_dpbusd_avx_epi32(sum, odd, load256(x + 32));
 }
 
@@ -74,10 +71,9 @@ LTLM_INLINE void nibble_dot(__m256i even, __m256i odd, const uint8_t *x, __m256i
     sum[0] = _mm256_add_epi32(sum[0], s);
 }
 
-LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x, __m256i weights, __m256i zero)
+LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x)
 {
-    __m256i s = _mm256_madd_epi16(nibble_products(even, odd, x), _mm256_set1_epi16(1));
-    return _mm256_sub_epi32(s, _mm256_madd_epi16(weights, zero));
+    return _mm256_madd_epi16(nibble_products(even, odd, x), _mm256_set1_epi16(1));
 }
 
 #endif
@@ -177,17 +173,14 @@ LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_act
                                  int32_t n, const float *bias, float *out, size_t stride)
 {
     size_t blocks = (size_t)w->columns / CHUNK, width = padded(LTLM_INT4_BLOCK, w->columns);
-    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7), one = _mm256_set1_epi8(1);
     const uint8_t *p = w->data + (size_t)n * blocks * 16;
     const uint8_t *scales = (const uint8_t *)w->scales + (size_t)n * blocks * 2;
-    const int32_t *pairs[AT_ONCE];
-    __m256i zero[AT_ONCE];
+    const int32_t *offsets[AT_ONCE];
     __m256 total[AT_ONCE];
     LTLM_UNROLL
     for (int i = 0; i < rows; i++) {
         total[i] = _mm256_setzero_ps();
-        zero[i] = _mm256_set1_epi16((short)a->quantised[m + i].zero_point);
-        pairs[i] = pairs_of(a, m + i);
+        offsets[i] = offsets_of(a, m + i);
     }
     for (size_t b = 0; b < blocks; b += 8) {
         uint8_t last[8 * 16], last_scales[8 * 2];
@@ -203,26 +196,26 @@ LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_act
         for (int j = 0; j < 4; j++) {
             __m256i even, odd;
             nibbles(load256(v + j * 32), &even, &odd);
-            __m256i weights = _mm256_maddubs_epi16(_mm256_add_epi8(even, odd), one);
             LTLM_UNROLL
             for (int i = 0; i < rows; i++) {
-                sums[i][j] = block_dot(even, odd, x + (size_t)i * width + j * 64, weights, zero[i]);
+                sums[i][j] = block_dot(even, odd, x + (size_t)i * width + j * 64);
             }
         }
         __m256 scale = ltlm__load_half(s);
         LTLM_UNROLL
         for (int i = 0; i < rows; i++) {
-            __m256i pair = _mm256_loadu_si256((const __m256i *)(const void *)(pairs[i] + b));
-            __m256i sum = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[i][0], sums[i][1]),
-                                            _mm256_hadd_epi32(sums[i][2], sums[i][3]));
-            sum = _mm256_permutevar8x32_epi32(sum, order);
-            sum = _mm256_sub_epi32(sum, _mm256_slli_epi32(_mm256_srai_epi32(pair, 16), 3));
+            __m256i sum = ltlm__in_order(_mm256_hadd_epi32(_mm256_hadd_epi32(sums[i][0], sums[i][1]),
+                                                           _mm256_hadd_epi32(sums[i][2], sums[i][3])));
+            sum = _mm256_sub_epi32(sum, load256((const uint8_t *)(offsets[i] + b)));
             total[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, total[i]);
         }
     }
     LTLM_UNROLL
     for (int i = 0; i < rows; i++) {
-        float y = ltlm__sum8(total[i]) * a->quantised[m + i].inverse_scale;
+        const ltlm_quantised *q = a->quantised + m + i;
+        __m128 sum = _mm_set_ss(ltlm__sum8(total[i]));
+        sum = _mm_fnmadd_ss(_mm_set_ss((float)q->zero_point), _mm_set_ss(w->block_sums[n]), sum);
+        float y = _mm_cvtss_f32(sum) * q->inverse_scale;
         out[(size_t)(m + i) * stride + n] = bias ? y + bias[n] : y;
     }
 }
