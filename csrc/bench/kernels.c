@@ -104,7 +104,7 @@ static double time_products(const ltlm_kernels *table, const shape *s, const uin
         table->sum_blocks(&w, 0, s->rows, block_sums);
         w.block_sums = block_sums;
     } else if (s->format != LTLM_INT4_BLOCK && s->format != LTLM_FLOAT32) {
-        table->sum_weights(&w, 0, s->rows, sums);
+        w.has_least = table->sum_weights(&w, 0, s->rows, sums);
         w.sums = sums;
     }
     void *scratch = aligned(table->multiply_scratch(format, s->columns));
@@ -137,6 +137,9 @@ static void bench_products(const shape *s)
     for (size_t i = 0; s->format != LTLM_FLOAT32 && i < bytes * (size_t)most / 4; i++) {
         number();
         memcpy(data + 4 * i, &state, 4);
+    }
+    for (size_t i = 0; s->format == LTLM_INT8 && i < bytes * (size_t)most; i++) {
+        data[i] = data[i] == 0x80 ? 0x81 : data[i]; /* as models are quantised */
     }
     size_t scale_count = (size_t)s->rows * (size_t)(s->columns / 32 + 1);
     float *scales = aligned(scale_count * 4);

@@ -18,8 +18,8 @@ typedef struct {
     int32_t span_count;
 } ltlm__stage;
 
-/* Where a run is. It goes through turns, a phase each, or the move of values to the tail; a turn's work
- * is cut into units. Nobody waits for a thread that is late, only for units that were taken: whoever finishes the
+/* Where a run is. It goes through turns, a phase each, or the move of values to the tail; a turn's work is
+ * cut into units. Nobody waits for a thread that is late, only for units that were taken: whoever finishes the
  * last one begins the next turn, and a thread that was away goes on with the turn that the run is at. */
 typedef struct {
     atomic_uint_fast64_t taken; /* turn << 32 | units of it that are taken */

@@ -53,6 +53,7 @@ typedef struct {
     const ltlm_kernels *kernels;
     int32_t fd;
     bool *multiplied; /* [matrix_count]: a LINEAR reads it */
+    atomic_bool *has_least; /* [matrix_count]: ltlm_weights.has_least */
     range *ranges;    /* to be copied; [range_count], ascending, apart */
     size_t range_count;
     atomic_llong next;      /* unit of the present job */
@@ -244,7 +245,9 @@ static void fill_tables(void *context, int32_t thread)
             int64_t to = from + step < matrix->rows ? from + step : matrix->rows;
             (copies_scales(matrix) ? copy_scales : check_block_scales)(self, i, (int32_t)from, (int32_t)to);
             if (item->sums) {
-                self->kernels->sum_weights(item, (int32_t)from, (int32_t)to, (int32_t *)item->sums);
+                if (self->kernels->sum_weights(item, (int32_t)from, (int32_t)to, (int32_t *)item->sums)) {
+                    atomic_store(&self->has_least[i], true);
+                }
             } else if (item->block_sums) {
                 self->kernels->sum_blocks(item, (int32_t)from, (int32_t)to, (float *)item->block_sums);
             }
@@ -275,6 +278,9 @@ static int32_t make_tables(loader *self, ltlm_pool *pool, ltlm_error *err)
     atomic_store(&self->next, 0);
     atomic_store(&self->bad_scale, INT64_MAX);
     ltlm_pool_run(pool, ltlm_pool_threads(pool), fill_tables, self);
+    for (size_t i = 0; i < self->plan->matrix_count; i++) {
+        self->set->items[i].has_least = atomic_load(&self->has_least[i]);
+    }
     long long bad = atomic_load(&self->bad_scale);
     if (bad != INT64_MAX) {
         return ltlm__fail(err, LTLM_E_INVALID_ARGUMENT, "matrix %d: a scale of row %d is not finite",
@@ -330,8 +336,9 @@ int32_t ltlm__weights_load(const ltlm_plan *plan, int32_t fd, uint64_t file_size
     loader self = {.plan = plan, .set = out, .kernels = kernels, .fd = fd};
     out->items = ltlm__calloc(plan->matrix_count + 1, sizeof *out->items);
     self.multiplied = ltlm__calloc(plan->matrix_count + 1, sizeof *self.multiplied);
+    self.has_least = ltlm__calloc(plan->matrix_count + 1, sizeof *self.has_least);
     int32_t status = LTLM_OK;
-    if (!out->items || !self.multiplied) {
+    if (!out->items || !self.multiplied || !self.has_least) {
         status = ltlm__fail_no_memory(err);
     }
     if (status == LTLM_OK) {
@@ -346,6 +353,7 @@ int32_t ltlm__weights_load(const ltlm_plan *plan, int32_t fd, uint64_t file_size
     }
     ltlm__free(self.ranges);
     ltlm__free(self.multiplied);
+    ltlm__free(self.has_least);
     return status;
 }
 

@@ -161,7 +161,9 @@ static matrix make_matrix(int32_t kind, int32_t rows, int32_t columns)
     m.w.data = m.data.data;
     m.w.scales = m.scales.data;
     for (size_t i = 0; i < bytes; i++) {
-        ((uint8_t *)m.data.data)[i] = (uint8_t)(next() >> 11);
+        uint8_t byte = (uint8_t)(next() >> 11);
+        bool is_least = format == LTLM_INT8 && byte == 0x80;
+        ((uint8_t *)m.data.data)[i] = is_least && rows % 2 ? 0x81 : byte; /* some have -128, some do not */
     }
     for (size_t i = 0; format == LTLM_FLOAT32 && i < bytes / sizeof(float); i++) {
         float value = number();
@@ -187,7 +189,7 @@ static void sum_matrix(const ltlm_kernels *table, matrix *m)
         table->sum_blocks(&m->w, 0, m->w.rows, m->block_sums);
         m->w.block_sums = m->block_sums;
     } else if (m->w.format != LTLM_INT4_BLOCK && m->w.format != LTLM_FLOAT32) {
-        table->sum_weights(&m->w, 0, m->w.rows, m->sums);
+        m->w.has_least = table->sum_weights(&m->w, 0, m->w.rows, m->sums);
         m->w.sums = m->sums;
     }
 }

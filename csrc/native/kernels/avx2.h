@@ -56,7 +56,7 @@ void ltlm__avx2_embed(const ltlm_weights *table, int32_t row, float factor, floa
 
 /* ---- avx2_sums.c ---- */
 
-void ltlm__avx2_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums);
+bool ltlm__avx2_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums);
 void ltlm__avx2_sum_blocks(const ltlm_weights *w, int32_t from, int32_t to, float *sums);
 
 /* ---- avx2_attend.c ---- */

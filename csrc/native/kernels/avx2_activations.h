@@ -2,7 +2,8 @@
  * source for each table, which has switched the instructions on and defined INT8_BYTES, the size of an
  * activation that meets INT8, and how many rows are few.
  *
- * Few rows meet weights as they lie in the file, so a row is contiguous; for INT4 and INT4_BLOCK with the
+ * Few rows meet weights as they lie in the file, so a row is contiguous; for INT8, without vpdpbusd, with the
+ * absolute values of each 32 bytes after them; for INT4 and INT4_BLOCK with the
  * even columns of each 64 before the odd ones, as the nibbles come apart. More rows, and INT2, meet a packed
  * panel of weights: there TILE_ROWS rows are interleaved, 4 bytes of each in turn.
  */
@@ -126,7 +127,12 @@ LTLM_INLINE void place(int32_t format, const ltlm_activations *a, int32_t row, s
     size_t width = padded(format, a->columns) * element(format);
     __m256i words[4] = {first, second};
     int count = 2;
-    if (element(format) == 2) {
+    if (element(format) == 2 && is_few(format, a->rows)) {
+        words[1] = _mm256_abs_epi8(first);
+        words[2] = second;
+        words[3] = _mm256_abs_epi8(second);
+        count = 4;
+    } else if (element(format) == 2) {
         words[0] = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(first));
         words[1] = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(first, 1));
         words[2] = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(second));

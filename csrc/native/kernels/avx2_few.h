@@ -21,8 +21,9 @@ LTLM_INLINE __m256i load256(const uint8_t *p)
 enum { INT8_OFFSET = 128 }; /* what was added to INT8 weights to make them unsigned */
 
 /* sum[2] += 64 weights times activations. */
-LTLM_INLINE void int8_dot(__m256i first, __m256i second, const uint8_t *x, __m256i sum[2])
+LTLM_INLINE void int8_dot(bool least, __m256i first, __m256i second, const uint8_t *x, __m256i sum[2])
 {
+    (void)least;
     __m256i flip = _mm256_set1_epi8((char)0x80);
     sum[0] = _mm256_dpbusd_avx_epi32(sum[0], _mm256_xor_si256(first, flip), load256(x));
     sum[1] = _mm256_dpbusd_avx_epi32(sum[1], _mm256_xor_si256(second, flip), load256(x + 32));
@@ -45,17 +46,31 @@ LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x)
 
 enum { INT8_OFFSET = 0 };
 
-/* Bytes times bytes do not fit the 16 bits of vpmaddubsw, so INT8 is multiplied as int16. */
-LTLM_INLINE void int8_dot(__m256i first, __m256i second, const uint8_t *x, __m256i sum[2])
+/* 32 bytes of activations, their absolute values after them, times weights: the sign moves from one to the
+ * other, as vpmaddubsw wants one of them unsigned. Two products of at most 128 * 127 fit 16 bits. */
+LTLM_INLINE __m256i bytes_dot(__m256i w, const uint8_t *x)
 {
-    __m256i a = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(first));
-    __m256i b = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(first, 1));
-    __m256i c = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(second));
-    __m256i d = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(second, 1));
-    sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(a, load256(x)));
-    sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(b, load256(x + 32)));
-    sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(c, load256(x + 64)));
-    sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(d, load256(x + 96)));
+    __m256i products = _mm256_maddubs_epi16(load256(x + 32), _mm256_sign_epi8(w, load256(x)));
+    return _mm256_madd_epi16(products, _mm256_set1_epi16(1));
+}
+
+/* The same for any weights: of -128 there is no absolute value. */
+LTLM_INLINE __m256i least_dot(__m256i w, const uint8_t *x)
+{
+    __m256i q = load256(x);
+    __m256i low = _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm256_castsi256_si128(w)),
+                                    _mm256_cvtepi8_epi16(_mm256_castsi256_si128(q)));
+    __m256i high = _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm256_extracti128_si256(w, 1)),
+                                     _mm256_cvtepi8_epi16(_mm256_extracti128_si256(q, 1)));
+    return _mm256_add_epi32(low, high);
+}
+
+LTLM_INLINE void int8_dot(bool least, __m256i first, __m256i second, const uint8_t *x, __m256i sum[2])
+{
+    __m256i a = least ? least_dot(first, x) : bytes_dot(first, x);
+    __m256i b = least ? least_dot(second, x + 64) : bytes_dot(second, x + 64);
+    sum[0] = _mm256_add_epi32(sum[0], a);
+    sum[1] = _mm256_add_epi32(sum[1], b);
 }
 
 /* At most 4 * 15 * 128 in 16 bits. */
@@ -79,8 +94,8 @@ LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x)
 #endif
 
 /* sum += 64 columns of a row of weights times `rows` rows of activations. */
-LTLM_INLINE void add_step(int32_t format, int rows, __m256i first, __m256i second, const uint8_t *x,
-                          size_t width, __m256i sum[AT_ONCE][2])
+LTLM_INLINE void add_step(int32_t format, bool least, int rows, __m256i first, __m256i second,
+                          const uint8_t *x, size_t width, __m256i sum[AT_ONCE][2])
 {
     if (format == LTLM_INT4) {
         nibbles(first, &first, &second);
@@ -88,16 +103,17 @@ LTLM_INLINE void add_step(int32_t format, int rows, __m256i first, __m256i secon
     LTLM_UNROLL
     for (int m = 0; m < rows; m++) {
         if (format == LTLM_INT8) {
-            int8_dot(first, second, x + (size_t)m * width, sum[m]);
+            int8_dot(least, first, second, x + (size_t)m * width, sum[m]);
         } else {
             nibble_dot(first, second, x + (size_t)m * width, sum[m]);
         }
     }
 }
 
-/* A row of weights times `rows` rows of activations: format and rows are constants where this is inlined. */
-LTLM_INLINE void row_dots(int32_t format, int rows, const uint8_t *p, size_t size, const uint8_t *x,
-                          size_t width, __m256i out[AT_ONCE])
+/* A row of weights times `rows` rows of activations: format, least and rows are constants where this is
+ * inlined. */
+LTLM_INLINE void row_dots(int32_t format, bool least, int rows, const uint8_t *p, size_t size,
+                          const uint8_t *x, size_t width, __m256i out[AT_ONCE])
 {
     __m256i sum[AT_ONCE][2];
     LTLM_UNROLL
@@ -108,13 +124,13 @@ LTLM_INLINE void row_dots(int32_t format, int rows, const uint8_t *p, size_t siz
     for (; k + step <= size; k += step, x += 64 * element(format)) {
         __m256i first = load256(p + k), second = format == LTLM_INT8 ? load256(p + k + 32) : first;
         _mm_prefetch((const char *)p + k + 2048, _MM_HINT_T0);
-        add_step(format, rows, first, second, x, width, sum);
+        add_step(format, least, rows, first, second, x, width, sum);
     }
     if (k < size) {
         size_t left = size - k;
         __m256i first = ltlm__load_bytes(p + k, left, 0);
         __m256i second = left > 32 ? ltlm__load_bytes(p + k + 32, left - 32, 0) : _mm256_setzero_si256();
-        add_step(format, rows, first, second, x, width, sum);
+        add_step(format, least, rows, first, second, x, width, sum);
     }
     LTLM_UNROLL
     for (int m = 0; m < rows; m++) {
@@ -124,8 +140,9 @@ LTLM_INLINE void row_dots(int32_t format, int rows, const uint8_t *p, size_t siz
 
 /* Activation rows m..m + rows - 1 times weight rows n..n + 3, one of these after the other: memory is read in
  * order. */
-LTLM_INLINE void multiply_rows(int32_t format, int rows, const ltlm_weights *w, const ltlm_activations *a,
-                               int32_t m, int32_t n, int32_t to, const float *bias, float *out, size_t stride)
+LTLM_INLINE void multiply_rows(int32_t format, bool least, int rows, const ltlm_weights *w,
+                               const ltlm_activations *a, int32_t m, int32_t n, int32_t to, const float *bias,
+                               float *out, size_t stride)
 {
     size_t size = ltlm__row_bytes(format, w->columns), width = padded(format, w->columns) * element(format);
     int32_t offset = format == LTLM_INT8 ? INT8_OFFSET : 8;
@@ -133,7 +150,7 @@ LTLM_INLINE void multiply_rows(int32_t format, int rows, const ltlm_weights *w, 
     __m256i sums[4][AT_ONCE] = {{_mm256_setzero_si256()}};
     for (int32_t j = 0; j < 4 && n + j < to; j++) {
         const uint8_t *p = w->data + (size_t)(n + j) * size;
-        row_dots(format, rows, p, size, a->bytes + (size_t)m * width, width, sums[j]);
+        row_dots(format, least, rows, p, size, a->bytes + (size_t)m * width, width, sums[j]);
     }
     __m128i lanes = _mm256_castsi256_si128(ltlm__lanes(to - n));
     __m128i weights = _mm_maskload_epi32(w->sums + n, lanes);
@@ -152,17 +169,18 @@ LTLM_INLINE void multiply_rows(int32_t format, int rows, const ltlm_weights *w, 
     }
 }
 
-/* INT8 and INT4. */
-LTLM_INLINE void multiply_few(int32_t format, const ltlm_weights *w, const ltlm_activations *a, int32_t from,
-                              int32_t to, const float *bias, float *out, size_t stride)
+/* INT8, of which `least` says whether there may be -128, and INT4. */
+LTLM_INLINE void multiply_few(int32_t format, bool least, const ltlm_weights *w,
+                              const ltlm_activations *a, int32_t from, int32_t to, const float *bias,
+                              float *out, size_t stride)
 {
     for (int32_t n = from; n < to; n += 4) {
         for (int32_t m = 0; m < a->rows; m += AT_ONCE) {
             switch (a->rows - m) {
-            case 1: multiply_rows(format, 1, w, a, m, n, to, bias, out, stride); break;
-            case 2: multiply_rows(format, 2, w, a, m, n, to, bias, out, stride); break;
-            case 3: multiply_rows(format, 3, w, a, m, n, to, bias, out, stride); break;
-            default: multiply_rows(format, 4, w, a, m, n, to, bias, out, stride); break;
+            case 1: multiply_rows(format, least, 1, w, a, m, n, to, bias, out, stride); break;
+            case 2: multiply_rows(format, least, 2, w, a, m, n, to, bias, out, stride); break;
+            case 3: multiply_rows(format, least, 3, w, a, m, n, to, bias, out, stride); break;
+            default: multiply_rows(format, least, 4, w, a, m, n, to, bias, out, stride); break;
             }
         }
     }

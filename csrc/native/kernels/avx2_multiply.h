@@ -5,7 +5,7 @@
  * stays in the cache while all activations pass by. vpdpbusd multiplies unsigned bytes with signed ones:
  * weights are made unsigned by flipping their top bits, which is corrected by the sum of the activations.
  * Without it INT8 is multiplied as int16, and smaller weights by vpmaddubsw, whose 16 bits hold a CHUNK of
- * them: 16 products of at most 15 * 128.
+ * them: 16 products of at most 15 * 128. Few rows of INT8 are: avx2_few.h.
  */
 #ifdef LTLM_VNNI
 enum { INT8_BYTES = 1, FEW_INT8 = 16, FEW_INT4 = 16, FEW_BLOCK = 8 };
@@ -360,12 +360,14 @@ static void multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t f
     bool few = is_few(w->format, a->rows);
     if (w->float_activations || w->format == LTLM_FLOAT32) {
         ltlm__avx2_float_multiply(w, a, from, to, bias, out, stride, scratch);
+    } else if (w->format == LTLM_INT8 && few && w->has_least) {
+        multiply_few(LTLM_INT8, true, w, a, from, to, bias, out, stride);
     } else if (w->format == LTLM_INT8 && few) {
-        multiply_few(LTLM_INT8, w, a, from, to, bias, out, stride);
+        multiply_few(LTLM_INT8, false, w, a, from, to, bias, out, stride);
     } else if (w->format == LTLM_INT8) {
         multiply_many(LTLM_INT8, w, a, from, to, bias, out, stride, scratch);
     } else if (w->format == LTLM_INT4 && few) {
-        multiply_few(LTLM_INT4, w, a, from, to, bias, out, stride);
+        multiply_few(LTLM_INT4, false, w, a, from, to, bias, out, stride);
     } else if (w->format == LTLM_INT4) {
         multiply_many(LTLM_INT4, w, a, from, to, bias, out, stride, scratch);
     } else if (w->format == LTLM_INT4_BLOCK && few) {

@@ -52,21 +52,25 @@ void ltlm__avx2_sum_blocks(const ltlm_weights *w, int32_t from, int32_t to, floa
     }
 }
 
-void ltlm__avx2_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums)
+bool ltlm__avx2_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums)
 {
     int32_t offset = w->format == LTLM_INT8 ? 128 : w->format == LTLM_INT4 ? 8 : 2;
     uint8_t fill = w->format == LTLM_INT8 ? 0x80 : w->format == LTLM_INT4 ? 0x88 : 0xaa;
     size_t size = ltlm__row_bytes(w->format, w->columns);
+    __m256i least = _mm256_setzero_si256();
     for (int32_t n = from; n < to; n++) {
         const uint8_t *p = ltlm__weight_row(w, n);
         __m256i total = _mm256_setzero_si256();
         for (size_t k = 0; k < size; k += 32) {
-            total = _mm256_add_epi64(total, flipped_sums(w->format, ltlm__load_bytes(p + k, size - k, fill)));
+            __m256i v = ltlm__load_bytes(p + k, size - k, fill);
+            least = _mm256_or_si256(least, _mm256_cmpeq_epi8(v, _mm256_set1_epi8(-128)));
+            total = _mm256_add_epi64(total, flipped_sums(w->format, v));
         }
         int64_t four[4];
         _mm256_storeu_si256((__m256i *)four, total);
         sums[n] = (int32_t)(four[0] + four[1] + four[2] + four[3] - (int64_t)offset * w->columns);
     }
+    return !_mm256_testz_si256(least, least);
 }
 
 LTLM_TARGET_END

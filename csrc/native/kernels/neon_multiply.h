@@ -310,13 +310,14 @@ LTLM_INLINE void sum_rows(int32_t format, const ltlm_weights *w, int32_t from, i
     }
 }
 
-static void sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums)
+static bool sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums)
 {
     switch (w->format) {
-    case LTLM_INT8: sum_rows(LTLM_INT8, w, from, to, sums); return;
-    case LTLM_INT4: sum_rows(LTLM_INT4, w, from, to, sums); return;
-    default: sum_rows(LTLM_INT2, w, from, to, sums); return;
+    case LTLM_INT8: sum_rows(LTLM_INT8, w, from, to, sums); break;
+    case LTLM_INT4: sum_rows(LTLM_INT4, w, from, to, sums); break;
+    default: sum_rows(LTLM_INT2, w, from, to, sums); break;
     }
+    return true;
 }
 
 #define NEON_TABLE(its_name) \

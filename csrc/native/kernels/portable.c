@@ -131,7 +131,7 @@ static void multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t f
 
 /* ---- tables made of weights ---- */
 
-void ltlm__portable_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums)
+bool ltlm__portable_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums)
 {
     for (int32_t n = from; n < to; n++) {
         const uint8_t *row = ltlm__weight_row(w, n);
@@ -141,6 +141,7 @@ void ltlm__portable_sum_weights(const ltlm_weights *w, int32_t from, int32_t to,
         }
         sums[n] = sum;
     }
+    return true;
 }
 
 void ltlm__portable_embed(const ltlm_weights *table, int32_t row, float factor, float *out)
