@@ -98,9 +98,13 @@ static double time_products(const ltlm_kernels *table, const shape *s, const uin
                       .scales = scales,
                       .float_activations = s->float_activations};
     int32_t *sums = calloc((size_t)s->rows, sizeof *sums);
+    float *block_sums = calloc((size_t)s->rows, sizeof *block_sums);
     w.data = data;
-    if (s->format != LTLM_INT4_BLOCK && s->format != LTLM_FLOAT32) {
-        table->sum_weights(&w, 0, s->rows, sums, NULL);
+    if (s->format == LTLM_INT4_BLOCK && table->sum_blocks) {
+        table->sum_blocks(&w, 0, s->rows, block_sums);
+        w.block_sums = block_sums;
+    } else if (s->format != LTLM_INT4_BLOCK && s->format != LTLM_FLOAT32) {
+        w.has_least = table->sum_weights(&w, 0, s->rows, sums);
         w.sums = sums;
     }
     void *scratch = aligned(table->multiply_scratch(format, s->columns));
@@ -120,6 +124,7 @@ static double time_products(const ltlm_kernels *table, const shape *s, const uin
     double seconds = now() - begin;
     free(a.bytes);
     free(sums);
+    free(block_sums);
     free(scratch);
     return seconds;
 }
@@ -132,6 +137,9 @@ static void bench_products(const shape *s)
     for (size_t i = 0; s->format != LTLM_FLOAT32 && i < bytes * (size_t)most / 4; i++) {
         number();
         memcpy(data + 4 * i, &state, 4);
+    }
+    for (size_t i = 0; s->format == LTLM_INT8 && i < bytes * (size_t)most; i++) {
+        data[i] = data[i] == 0x80 ? 0x81 : data[i]; /* as models are quantised */
     }
     size_t scale_count = (size_t)s->rows * (size_t)(s->columns / 32 + 1);
     float *scales = aligned(scale_count * 4);

@@ -12,14 +12,15 @@ static int32_t blocks_of(const ltlm__span *span, int32_t group, int32_t block)
 static int32_t block_size(const ltlm__hand *hand, int32_t kv_heads, int32_t group)
 {
     int64_t units = 0;
+    int32_t threads = hand->executor->threads;
     for (int32_t i = 0; i < hand->stage->span_count; i++) {
         units += (int64_t)kv_heads * blocks_of(&hand->stage->spans[i], group, LTLM_QUERY_BLOCK);
     }
     int64_t queries = (int64_t)hand->stage->rows * kv_heads * group;
-    if (units >= hand->team) {
+    if (units >= threads) {
         return LTLM_QUERY_BLOCK;
     }
-    return (int32_t)((queries + hand->team - 1) / hand->team);
+    return (int32_t)((queries + threads - 1) / threads);
 }
 
 static void attend_block(const ltlm__hand *hand, const ltlm_step *step, const ltlm__span *span,
@@ -60,21 +61,33 @@ static void attend_block(const ltlm__hand *hand, const ltlm_step *step, const lt
     executor->program->kernels->attend(&job);
 }
 
+int32_t ltlm__attend_units(const ltlm__hand *hand, const ltlm_step *step)
+{
+    const ltlm_cache *cache = &hand->executor->program->plan.caches[step->cache];
+    int32_t group = step->shape[0] / cache->kv_heads, block = block_size(hand, cache->kv_heads, group);
+    int32_t units = 0;
+    for (int32_t i = 0; i < hand->stage->span_count; i++) {
+        units += blocks_of(&hand->stage->spans[i], group, block) * cache->kv_heads;
+    }
+    return units;
+}
+
 void ltlm__attend(const ltlm__hand *hand, const ltlm_step *step)
 {
     const ltlm_cache *cache = &hand->executor->program->plan.caches[step->cache];
     int32_t group = step->shape[0] / cache->kv_heads, block = block_size(hand, cache->kv_heads, group);
-    int32_t passed = 0, unit = ltlm__take(hand, 1);
-    for (int32_t i = 0; i < hand->stage->span_count; i++) {
-        const ltlm__span *span = &hand->stage->spans[i];
-        int32_t blocks = blocks_of(span, group, block), units = blocks * cache->kv_heads;
-        for (; unit - passed < units; unit = ltlm__take(hand, 1)) {
-            int32_t kv_head = (unit - passed) / blocks;
-            int32_t from = (blocks - 1 - (unit - passed) % blocks) * block; /* the longest ranges first */
-            int32_t to = span->count * group - from < block ? span->count * group : from + block;
-            attend_block(hand, step, span, kv_head, from, to);
+    int32_t passed = 0;
+    const ltlm__span *span = hand->stage->spans;
+    for (ltlm__units one; ltlm__take(hand, 1, &one); ltlm__finish(hand, &one)) {
+        int32_t blocks = blocks_of(span, group, block);
+        for (; one.from - passed >= blocks * cache->kv_heads; blocks = blocks_of(span, group, block)) {
+            passed += blocks * cache->kv_heads;
+            span++;
         }
-        passed += units;
+        int32_t kv_head = (one.from - passed) / blocks;
+        int32_t from = (blocks - 1 - (one.from - passed) % blocks) * block; /* the longest ranges first */
+        int32_t to = span->count * group - from < block ? span->count * group : from + block;
+        attend_block(hand, step, span, kv_head, from, to);
     }
 }
 

@@ -213,6 +213,7 @@ static int32_t compute(ltlm_model *model)
     ltlm__pass *pass = &model->pass;
     ltlm_rows rows = {
         .rows = pass->row_count,
+        .threads = ltlm_executor_worthwhile_threads(model->executor, pass->row_count, pass->wanted_count),
         .tokens = pass->tokens,
         .positions = pass->positions,
         .sequences = pass->sequences,

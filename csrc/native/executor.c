@@ -11,6 +11,10 @@
 #define GRAIN_BYTES ((int64_t)16 << 10)
 #define MOST_PRODUCTS ((int64_t)32 << 20) /* of a weight and an activation */
 #define MOST_ROWS 16                      /* of a rows phase, at once */
+/* What one thread reads and multiplies, and what each thread should have to do in a phase. */
+#define BYTES_A_NS 16
+#define PRODUCTS_A_NS 64
+#define PHASE_NS 4000
 
 /* ---- rows -------------------------------------------------------------------------------------- */
 
@@ -32,11 +36,10 @@ static void prepare_row(const ltlm__hand *hand, const ltlm_step *product, int32_
 static void do_rows(const ltlm__hand *hand, const ltlm__phase *phase)
 {
     const ltlm_step *steps = hand->executor->program->plan.steps;
-    int32_t rows = hand->stage->rows, block = rows / (4 * hand->team);
+    int32_t block = hand->stage->rows / (4 * hand->executor->threads);
     block = block < 1 ? 1 : block > MOST_ROWS ? MOST_ROWS : block;
-    for (int32_t from; (from = ltlm__take(hand, block)) < rows;) {
-        int32_t to = rows - from < block ? rows : from + block;
-        for (int32_t row = from; row < to; row++) {
+    for (ltlm__units rows; ltlm__take(hand, block, &rows); ltlm__finish(hand, &rows)) {
+        for (int32_t row = rows.from; row < rows.to; row++) {
             ltlm__row_steps(hand, phase->from, phase->to, row);
             if (phase->prepare >= 0) {
                 prepare_row(hand, &steps[phase->prepare], row);
@@ -74,12 +77,11 @@ static portions portion(const ltlm__hand *hand, const ltlm_step *step)
     return result;
 }
 
-/* Large portions first and small ones at the end, so that the threads end together even if one is held up. */
-static int32_t portion_now(const ltlm__hand *hand, const portions *all)
+/* How many grains to take when `taken` are: large portions first and small ones at the end, so that the
+ * threads end together even if one is held up. */
+static int32_t portion_after(const ltlm__hand *hand, const portions *all, int32_t taken)
 {
-    int32_t taken =
-        atomic_load_explicit(&hand->executor->counters[hand->turn & 1].next, memory_order_relaxed);
-    int32_t share = (all->count - taken) / (4 * hand->team);
+    int32_t share = (all->count - taken) / (4 * hand->executor->threads);
     return share < 1 ? 1 : share > all->most ? all->most : share;
 }
 
@@ -112,19 +114,18 @@ static void do_product(const ltlm__hand *hand, const ltlm_step *step)
         .quantised = executor->quantised,
     };
     portions all = portion(hand, step);
-    for (;;) {
-        int32_t count = portion_now(hand, &all), from = ltlm__take(hand, count);
-        if (from >= all.count) {
-            return;
-        }
-        int32_t to = all.count - from < count ? all.count : from + count, begin = 0;
+    ltlm__units grains = {0};
+    while (ltlm__take(hand, portion_after(hand, &all, grains.to), &grains)) {
+        int32_t begin = 0;
         for (int32_t i = 0; i < step->count; begin = all.ends[i++]) {
-            int32_t low = from > begin ? from : begin, high = to < all.ends[i] ? to : all.ends[i];
+            int32_t low = grains.from > begin ? grains.from : begin;
+            int32_t high = grains.to < all.ends[i] ? grains.to : all.ends[i];
             if (low < high) {
                 multiply(hand, step, i, &activations, (int64_t)(low - begin) * all.grain,
                          (int64_t)(high - begin) * all.grain);
             }
         }
+        ltlm__finish(hand, &grains);
     }
 }
 
@@ -136,8 +137,8 @@ static void move_wanted(const ltlm__hand *hand)
 {
     const ltlm_program *program = hand->executor->program;
     const ltlm__stage *late = &hand->executor->late;
-    for (int32_t i; (i = ltlm__take(hand, 1)) < program->crossing_count;) {
-        int32_t value = program->crossing[i];
+    for (ltlm__units one; ltlm__take(hand, 1, &one); ltlm__finish(hand, &one)) {
+        int32_t value = program->crossing[one.from];
         size_t bytes = (size_t)program->plan.widths[value] * sizeof(float);
         for (int32_t row = 0; row < late->rows; row++) {
             if (late->index[row] != row) {
@@ -148,59 +149,51 @@ static void move_wanted(const ltlm__hand *hand)
     }
 }
 
-static void do_phase(const ltlm__hand *hand, const ltlm__phase *phase)
+/* Sets what the hand knows of its turn. */
+static void look_up_turn(ltlm__hand *hand)
 {
-    const ltlm_step *step = &hand->executor->program->plan.steps[phase->from];
-    switch (phase->kind) {
-    case LTLM__ROWS: do_rows(hand, phase); break;
+    const ltlm_executor *executor = hand->executor;
+    const ltlm_program *program = executor->program;
+    hand->stage = hand->turn < program->tail ? &executor->early : &executor->late;
+    if (executor->moves && hand->turn == program->tail) {
+        hand->phase = NULL;
+        hand->units = program->crossing_count;
+        return;
+    }
+    hand->phase = &program->phases[hand->turn - (executor->moves && hand->turn > program->tail ? 1 : 0)];
+    const ltlm_step *step = &program->plan.steps[hand->phase->from];
+    switch (hand->phase->kind) {
+    case LTLM__ROWS: hand->units = hand->stage->rows; break;
+    case LTLM__PRODUCT: hand->units = portion(hand, step).count; break;
+    default: hand->units = ltlm__attend_units(hand, step); break;
+    }
+}
+
+static void do_turn(const ltlm__hand *hand)
+{
+    if (!hand->phase) {
+        move_wanted(hand);
+        return;
+    }
+    const ltlm_step *step = &hand->executor->program->plan.steps[hand->phase->from];
+    switch (hand->phase->kind) {
+    case LTLM__ROWS: do_rows(hand, hand->phase); break;
     case LTLM__PRODUCT: do_product(hand, step); break;
     default: ltlm__attend(hand, step); break;
     }
 }
 
-/* Readies the counter of the next turn: nobody looks at it any more since the last turn ended. */
-static void begin_turn(const ltlm__hand *hand, int32_t thread)
-{
-    if (thread == 0) {
-        atomic_store_explicit(&hand->executor->counters[(hand->turn + 1) & 1].next, 0, memory_order_relaxed);
-    }
-}
-
-/* Meets the others. False if any of them saw the abort flag in this turn: then all leave. One that is at its
- * next turn already may have seen it there; that does not count yet. */
-static bool end_turn(ltlm__hand *hand, ltlm_team *team)
-{
-    ltlm_team_wait(team);
-    return atomic_load_explicit(&hand->executor->stopped_at, memory_order_relaxed) > hand->turn++;
-}
-
-static void run_thread(void *context, int32_t thread, ltlm_team *team)
+static void run_thread(void *context, int32_t thread)
 {
     ltlm_executor *executor = context;
-    const ltlm_program *program = executor->program;
     ltlm__hand hand = {
         .executor = executor,
-        .stage = &executor->early,
-        .team = ltlm_team_size(team),
         .scratch = executor->homes[LTLM__SCRATCH].bytes + (size_t)thread * executor->scratch_bytes,
+        .turn = -1,
     };
-    int32_t end = executor->late.rows > 0 ? program->phase_count : program->tail;
-    for (int32_t p = 0; p < end; p++) {
-        if (p == program->tail) {
-            if (executor->late.rows < executor->early.rows && program->crossing_count > 0) {
-                begin_turn(&hand, thread);
-                move_wanted(&hand);
-                if (!end_turn(&hand, team)) {
-                    return;
-                }
-            }
-            hand.stage = &executor->late;
-        }
-        begin_turn(&hand, thread);
-        do_phase(&hand, &program->phases[p]);
-        if (!end_turn(&hand, team)) {
-            return;
-        }
+    while (ltlm__await_turn(executor, &hand.turn)) {
+        look_up_turn(&hand);
+        do_turn(&hand);
     }
 }
 
@@ -243,17 +236,42 @@ static bool set_stages(ltlm_executor *executor, const ltlm_rows *rows)
     return true;
 }
 
+int32_t ltlm_executor_worthwhile_threads(const ltlm_executor *executor, int32_t rows, int32_t wanted)
+{
+    const ltlm_program *program = executor->program;
+    int32_t phases = wanted > 0 ? program->phase_count : program->tail;
+    int32_t most = ltlm_pool_threads(executor->pool);
+    double work = 0; /* nanoseconds of one thread, roughly */
+    for (int32_t p = 0; p < phases; p++) {
+        const ltlm_step *step = &program->plan.steps[program->phases[p].from];
+        double each = p < program->tail ? rows : wanted;
+        for (int32_t i = 0; program->phases[p].kind == LTLM__PRODUCT && i < step->count; i++) {
+            const ltlm_matrix *matrix = &program->plan.matrices[step->matrix[i]];
+            work += (double)ltlm__matrix_bytes(matrix) / BYTES_A_NS +
+                    (double)matrix->rows * matrix->columns * each / PRODUCTS_A_NS;
+        }
+    }
+    double threads = work / (PHASE_NS * phases);
+    return threads < 1 ? 1 : threads < most ? (int32_t)threads : most;
+}
+
 int32_t ltlm_executor_run(ltlm_executor *executor, const ltlm_rows *rows, const float **logits)
 {
     *logits = NULL;
-    if (rows->rows < 1 || rows->rows > executor->max_rows || !set_stages(executor, rows)) {
+    if (rows->rows < 1 || rows->rows > executor->max_rows || rows->threads < 1 ||
+        !set_stages(executor, rows)) {
         return LTLM_E_INVALID_ARGUMENT;
     }
+    const ltlm_program *program = executor->program;
+    int32_t phases = executor->late.rows > 0 ? program->phase_count : program->tail;
     executor->rows = rows;
-    atomic_store(&executor->counters[0].next, 0);
-    atomic_store(&executor->stopped_at, INT32_MAX);
-    ltlm_pool_run(executor->pool, run_thread, executor);
-    if (atomic_load(&executor->stopped_at) != INT32_MAX) {
+    int32_t most = ltlm_pool_threads(executor->pool);
+    executor->threads = rows->threads < most ? rows->threads : most;
+    executor->moves = executor->late.rows > 0 && executor->late.rows < executor->early.rows &&
+                      program->crossing_count > 0;
+    ltlm__begin_run(executor, phases + executor->moves);
+    ltlm_pool_run(executor->pool, executor->threads, run_thread, executor);
+    if (atomic_load(&executor->progress.aborted)) {
         return LTLM_E_CANCELLED;
     }
     *logits = (const float *)(const void *)executor->homes[LTLM__LOGITS].bytes;
@@ -333,9 +351,10 @@ int32_t ltlm_executor_create(const ltlm_program *program, ltlm_kv_store *store, 
     executor->store = store;
     executor->pool = pool;
     executor->wide = ltlm_kv_store_is_wide(store);
+    executor->can_wait = ltlm__bell_init(&executor->progress.begun);
     executor->max_rows = max_rows;
     executor->max_wanted = max_wanted;
-    if (!alloc_buffers(executor)) {
+    if (!executor->can_wait || !alloc_buffers(executor)) {
         ltlm_executor_delete(executor);
         return ltlm__fail_no_memory(err);
     }
@@ -347,6 +366,9 @@ void ltlm_executor_delete(ltlm_executor *executor)
 {
     if (!executor) {
         return;
+    }
+    if (executor->can_wait) {
+        ltlm__bell_destroy(&executor->progress.begun);
     }
     for (int32_t home = 0; home < LTLM__HOMES; home++) {
         ltlm__huge_free(&executor->homes[home]);

@@ -1,7 +1,7 @@
 /* executor.h - runs a plan on rows.
  *
  * A program is a plan that was checked against its model file: values have places, steps are bundled into
- * phases between which the threads meet, weights are where they will be read from. It never changes. An
+ * phases one after the other, weights are where they will be read from. It never changes. An
  * executor has the buffers of one run at a time.
  */
 #ifndef LTLM_EXECUTOR_H
@@ -48,6 +48,7 @@ size_t ltlm_program_weight_bytes(const ltlm_program *program); /* copied ones an
  * sequence's length on, which was reserved. Everything is borrowed for the run. */
 typedef struct {
     int32_t rows;              /* 1..max_rows */
+    int32_t threads;           /* >= 1: not more than these work on it */
     const int32_t *tokens;     /* [rows], below the vocabulary */
     const int32_t *positions;  /* [rows], below max_context */
     ltlm_kv *const *sequences; /* [rows] */
@@ -61,6 +62,10 @@ typedef struct {
 int32_t ltlm_executor_create(const ltlm_program *program, ltlm_kv_store *store, ltlm_pool *pool,
                              int32_t max_rows, int32_t max_wanted, ltlm_executor **out, ltlm_error *err);
 void ltlm_executor_delete(ltlm_executor *executor);
+
+/* How many threads a run is worth: each costs the others some microseconds a phase, and what it takes over
+ * from them must be more than that. Any thread. */
+int32_t ltlm_executor_worthwhile_threads(const ltlm_executor *executor, int32_t rows, int32_t wanted);
 
 /* *logits: [wanted, vocabulary] in the order of rows, borrowed until the next run; NULL on failure. Does not
  * commit. LTLM_E_CANCELLED when it was aborted: within 5 ms or so. LTLM_E_INVALID_ARGUMENT: too many rows, or

@@ -32,10 +32,12 @@ typedef struct {
     int32_t rows;
     int32_t columns; /* at most LTLM_MAX_COLUMNS; a row is whole bytes, and whole blocks for INT4_BLOCK */
     bool float_activations;
+    bool has_least; /* INT8: one of them may be -128 */
     const uint8_t *data;     /* in the mapped file, or a copy of the same bytes */
     const void *scales;      /* float[rows], or uint16_t[rows * columns / 32] (float16) for INT4_BLOCK */
     const int32_t *sums;     /* [rows]: the sum of each row's integers; NULL for FLOAT32 and INT4_BLOCK */
-    const int32_t *block_sums; /* INT4_BLOCK: [rows * columns / 32], or NULL if this table does without */
+    const float *block_sums; /* INT4_BLOCK: [rows]: the sum over a row's blocks of scale times sum of
+                                integers; NULL if this table does without */
 } ltlm_weights;
 
 /* How a row of activations was quantised: x = (q - zero_point) * inverse_scale, q in -128..127.
@@ -94,8 +96,11 @@ typedef struct {
      * from <= n < to. */
     void (*multiply)(const ltlm_weights *w, const ltlm_activations *a, int32_t from, int32_t to,
                      const float *bias, float *out, size_t stride, void *scratch);
-    /* sums[n] for from <= n < to; block_sums likewise (NULL for formats that have none). */
-    void (*sum_weights)(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums, int32_t *block_sums);
+    /* sums[n] for from <= n < to; not for FLOAT32 and INT4_BLOCK. False: none of the weights, which are INT8,
+     * is -128; true also where the table does not care. */
+    bool (*sum_weights)(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums);
+    /* block_sums[n] likewise, for INT4_BLOCK. NULL: the table does without. */
+    void (*sum_blocks)(const ltlm_weights *w, int32_t from, int32_t to, float *sums);
     /* One row, dequantised and multiplied by `factor`: a look-up in a table of embeddings. */
     void (*embed)(const ltlm_weights *table, int32_t row, float factor, float *out);
 

@@ -1,148 +1,17 @@
-/* For syscall(), which POSIX does not have. */
-#define _GNU_SOURCE
-
 #include "pool.h"
 
 #include <stdatomic.h>
 
 #include "alloc.h"
+#include "bell.h"
 #include "platform.h"
 #include "status.h"
 
-#if defined(__linux__) && !defined(LTLM_NO_FUTEX)
-#define HAS_FUTEX 1
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#endif
-#if defined(__x86_64__) || defined(__i386__) || defined(_M_X64) || defined(_M_IX86)
-#include <immintrin.h>
-#endif
-
 #define MAX_THREADS 64
-/* How long a thread looks for work before it sleeps. Sleeping and waking costs some 50 us; phases of a decode
- * are shorter than that, pauses between tokens longer. */
-#define SPIN_NS 30000
-/* Looks between two looks at the clock. */
-#define SPIN_STEPS 32
 
-/* ---- a counter that can be waited for ---------------------------------------------------------- */
-
-typedef struct {
-    atomic_uint count;
-    atomic_uint sleepers; /* threads that sleep or are about to: nobody is woken where nobody sleeps */
-#ifndef HAS_FUTEX
-    ltlm__mutex mutex;
-    ltlm__cond changed;
-#endif
-} bell;
-
-#ifdef HAS_FUTEX
-
-static bool bell_init(bell *self)
-{
-    *self = (bell){0};
-    return true;
-}
-
-static void bell_destroy(bell *self) { (void)self; }
-
-static void sleep_while(bell *self, unsigned seen)
-{
-    syscall(SYS_futex, &self->count, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
-}
-
-static void wake_all(bell *self)
-{
-    syscall(SYS_futex, &self->count, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
-}
-
-#else
-
-static bool bell_init(bell *self)
-{
-    *self = (bell){0};
-    if (!ltlm__mutex_init(&self->mutex)) {
-        return false;
-    }
-    if (!ltlm__cond_init(&self->changed)) {
-        ltlm__mutex_destroy(&self->mutex);
-        return false;
-    }
-    return true;
-}
-
-static void bell_destroy(bell *self)
-{
-    ltlm__cond_destroy(&self->changed);
-    ltlm__mutex_destroy(&self->mutex);
-}
-
-static void sleep_while(bell *self, unsigned seen)
-{
-    ltlm__mutex_lock(&self->mutex);
-    if (atomic_load(&self->count) == seen) {
-        ltlm__cond_wait(&self->changed, &self->mutex, LTLM__FOREVER);
-    }
-    ltlm__mutex_unlock(&self->mutex);
-}
-
-static void wake_all(bell *self)
-{
-    ltlm__mutex_lock(&self->mutex);
-    ltlm__cond_broadcast(&self->changed);
-    ltlm__mutex_unlock(&self->mutex);
-}
-
-#endif
-
-static void bell_ring(bell *self)
-{
-    /* Sequentially consistent, as in bell_wait: either this thread sees the sleeper or the sleeper the
-     * change. */
-    atomic_fetch_add(&self->count, 1);
-    if (atomic_load(&self->sleepers) > 0) {
-        wake_all(self);
-    }
-}
-
-static inline void spin_once(void)
-{
-#if defined(__x86_64__) || defined(__i386__) || defined(_M_X64) || defined(_M_IX86)
-    _mm_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
-/* Returns once the count is no longer `seen`. */
-static void bell_wait(bell *self, unsigned seen)
-{
-    int64_t until = 0;
-    do {
-        for (int32_t i = 0; i < SPIN_STEPS; i++) {
-            if (atomic_load_explicit(&self->count, memory_order_acquire) != seen) {
-                return;
-            }
-            spin_once();
-        }
-        if (until == 0) {
-            until = ltlm__now_ns() + SPIN_NS;
-        }
-    } while (ltlm__now_ns() < until);
-    atomic_fetch_add(&self->sleepers, 1);
-    while (atomic_load(&self->count) == seen) {
-        sleep_while(self, seen);
-    }
-    atomic_fetch_sub(&self->sleepers, 1);
-}
-
-/* ---- pool -------------------------------------------------------------------------------------- */
-
-struct ltlm_team {
-    int32_t size;
-    atomic_int arrived;
-    bell passed; /* rings when all have arrived */
-};
+/* The gate of a run: how many more threads may enter, and how many are inside. */
+#define ROOM 0x10000u
+#define INSIDE 0xffffu
 
 typedef struct {
     ltlm_pool *pool;
@@ -159,48 +28,67 @@ struct ltlm_pool {
     ltlm__cond turn;
     uint64_t next_ticket, serving;
 
-    bell started; /* rings for each run, and for the end */
-    ltlm_job job; /* of the present run; NULL: the threads end. Written before `started` rings */
+    ltlm__bell started; /* rings for each run, and for the end */
+    ltlm__bell left;    /* rings when the last thread has left a run that takes no more */
+    atomic_bool ends;
+    atomic_uint gate;
+    ltlm_job job; /* of the present run; written before the gate opens, read by who has entered */
     void *context;
-    ltlm_team team;
     worker workers[MAX_THREADS]; /* [threads]; 0 is the caller of a run, whoever that is */
 };
 
-int32_t ltlm_team_size(const ltlm_team *team) { return team->size; }
-
-void ltlm_team_wait(ltlm_team *team)
+/* False when the run takes nobody any more: it is over, or has enough. */
+static bool enter(ltlm_pool *pool)
 {
-    if (team->size == 1) {
-        return;
+    unsigned gate = atomic_load(&pool->gate);
+    do {
+        if (gate < ROOM) {
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak(&pool->gate, &gate, gate - ROOM + 1));
+    return true;
+}
+
+static void leave(ltlm_pool *pool)
+{
+    if (atomic_fetch_sub(&pool->gate, 1) == 1) {
+        ltlm__bell_ring(&pool->left);
     }
-    unsigned seen = atomic_load_explicit(&team->passed.count, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 < team->size) {
-        bell_wait(&team->passed, seen);
-        return;
+}
+
+static void close_gate(ltlm_pool *pool)
+{
+    atomic_fetch_and(&pool->gate, INSIDE);
+    for (;;) {
+        unsigned seen = ltlm__bell_count(&pool->left);
+        if (atomic_load(&pool->gate) == 0) {
+            return;
+        }
+        ltlm__bell_wait(&pool->left, seen);
     }
-    atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
-    bell_ring(&team->passed);
 }
 
 static void work(void *argument)
 {
     worker *self = argument;
     ltlm_pool *pool = self->pool;
-    for (unsigned seen = 0;; seen++) {
-        bell_wait(&pool->started, seen);
-        if (!pool->job) {
+    for (unsigned seen = 0;;) {
+        seen = ltlm__bell_wait(&pool->started, seen);
+        if (atomic_load(&pool->ends)) {
             return;
         }
-        pool->job(pool->context, self->number, &pool->team);
-        ltlm_team_wait(&pool->team);
+        if (enter(pool)) {
+            pool->job(pool->context, self->number);
+            leave(pool);
+        }
     }
 }
 
 /* Ends the first `count` threads. */
 static void stop(ltlm_pool *pool, int32_t count)
 {
-    pool->job = NULL;
-    bell_ring(&pool->started);
+    atomic_store(&pool->ends, true);
+    ltlm__bell_ring(&pool->started);
     for (int32_t i = 1; i < count; i++) {
         ltlm__thread_join(&pool->workers[i].thread);
     }
@@ -212,11 +100,11 @@ static bool init_locks(ltlm_pool *pool)
         return false;
     }
     if (ltlm__cond_init(&pool->turn)) {
-        if (bell_init(&pool->started)) {
-            if (bell_init(&pool->team.passed)) {
+        if (ltlm__bell_init(&pool->started)) {
+            if (ltlm__bell_init(&pool->left)) {
                 return true;
             }
-            bell_destroy(&pool->started);
+            ltlm__bell_destroy(&pool->started);
         }
         ltlm__cond_destroy(&pool->turn);
     }
@@ -226,8 +114,8 @@ static bool init_locks(ltlm_pool *pool)
 
 static void destroy_locks(ltlm_pool *pool)
 {
-    bell_destroy(&pool->team.passed);
-    bell_destroy(&pool->started);
+    ltlm__bell_destroy(&pool->left);
+    ltlm__bell_destroy(&pool->started);
     ltlm__cond_destroy(&pool->turn);
     ltlm__mutex_destroy(&pool->mutex);
 }
@@ -245,7 +133,7 @@ int32_t ltlm_pool_create(int32_t threads, ltlm_pool **out, ltlm_error *err)
         return ltlm__fail_no_memory(err);
     }
     pool->process = ltlm__process_id();
-    pool->threads = pool->team.size = threads;
+    pool->threads = threads;
     for (int32_t i = 1; i < threads; i++) {
         pool->workers[i] = (worker){.pool = pool, .number = i};
         if (!ltlm__thread_start(&pool->workers[i].thread, work, &pool->workers[i])) {
@@ -292,22 +180,23 @@ static void pass_turn(ltlm_pool *pool)
     ltlm__mutex_unlock(&pool->mutex);
 }
 
-void ltlm_pool_run(ltlm_pool *pool, ltlm_job job, void *context)
+void ltlm_pool_run(ltlm_pool *pool, int32_t threads, ltlm_job job, void *context)
 {
     if (pool->process != ltlm__process_id()) {
         /* A forked child: the threads are not here, and the lock may be held by one that never comes back. */
-        ltlm_team alone = {.size = 1};
-        job(context, 0, &alone);
+        job(context, 0);
         return;
     }
     take_turn(pool);
-    pool->job = job;
-    pool->context = context;
-    if (pool->threads > 1) {
-        bell_ring(&pool->started);
+    int32_t others = (threads < pool->threads ? threads : pool->threads) - 1;
+    if (others > 0) {
+        pool->job = job;
+        pool->context = context;
+        atomic_store(&pool->gate, (unsigned)others * ROOM);
+        ltlm__bell_ring(&pool->started);
     }
-    job(context, 0, &pool->team);
-    ltlm_team_wait(&pool->team);
+    job(context, 0);
+    close_gate(pool);
     pass_turn(pool);
 }
 

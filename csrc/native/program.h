@@ -1,6 +1,6 @@
 /* program.h - what a program is made of; for the files that make one and run one. Read-only once made.
  *
- * Steps are bundled into phases, between which the threads meet:
+ * Steps are bundled into phases; one is finished before the next begins:
  *  - rows: steps that concern one row alone, done for one row after the other; rows are shared out. At the
  *    end the row's input of the following LINEAR is quantised.
  *  - product: one LINEAR; the rows of its matrices are shared out.

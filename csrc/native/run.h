@@ -2,6 +2,7 @@
 #ifndef LTLM_RUN_H
 #define LTLM_RUN_H
 
+#include "bell.h"
 #include "program.h"
 
 /* Rows of one sequence. */
@@ -17,11 +18,18 @@ typedef struct {
     int32_t span_count;
 } ltlm__stage;
 
-/* Apart from each other by a cache line. */
+/* Where a run is. It goes through turns, a phase each, or the move of values to the tail; a turn's work is
+ * cut into units. Nobody waits for a thread that is late, only for units that were taken: whoever finishes the
+ * last one begins the next turn, and a thread that was away goes on with the turn that the run is at. */
 typedef struct {
-    atomic_int next;
-    char apart[LTLM_ALIGN - sizeof(atomic_int)];
-} ltlm__counter;
+    atomic_uint_fast64_t taken; /* turn << 32 | units of it that are taken */
+    char apart[LTLM_ALIGN];     /* all threads write to both */
+    atomic_int finished;        /* units of the turn */
+    char apart_too[LTLM_ALIGN];
+    ltlm__bell begun; /* rings when a turn begins, and at the end of the run */
+    int32_t turns;    /* of the run: it has ended when it is at this one */
+    atomic_bool aborted;
+} ltlm__progress;
 
 struct ltlm_executor {
     const ltlm_program *program;
@@ -38,19 +46,26 @@ struct ltlm_executor {
     /* the run */
     const ltlm_rows *rows;
     ltlm__stage early, late;
-    ltlm__counter counters[2]; /* of the present turn and the next */
-    atomic_int stopped_at;     /* the turn in which a thread saw the abort flag; INT32_MAX: none did */
+    int32_t threads; /* at most */
+    bool moves;      /* there is a turn that moves values to the tail */
+    ltlm__progress progress;
+    bool can_wait; /* progress.begun was made */
 };
 
-/* One thread in a run. Between two meetings of the threads lies a turn: a phase, or the move of values to the
- * tail. */
+/* One thread in a run, and the turn that it is at. */
 typedef struct {
     ltlm_executor *executor;
-    const ltlm__stage *stage;
-    int32_t turn;
-    int32_t team;     /* threads */
     uint8_t *scratch; /* its own */
+    int32_t turn;
+    int32_t units;            /* of the turn */
+    const ltlm__phase *phase; /* NULL: the move */
+    const ltlm__stage *stage;
 } ltlm__hand;
+
+/* Units from..to - 1 of a turn. */
+typedef struct {
+    int32_t from, to;
+} ltlm__units;
 
 /* Where row `row` of the stage has its floats of `value`. */
 static inline float *ltlm__value_at(const ltlm__hand *hand, int32_t value, int32_t row)
@@ -65,22 +80,22 @@ static inline float *ltlm__value_at(const ltlm__hand *hand, int32_t value, int32
            (size_t)row * (size_t)place->stride;
 }
 
-/* The next `count` units of the turn's work: the first of them. INT32_MAX / 2 or more when the run is to
- * stop. */
-static inline int32_t ltlm__take(const ltlm__hand *hand, int32_t count)
-{
-    ltlm_executor *executor = hand->executor;
-    if (executor->rows->abort && atomic_load_explicit(executor->rows->abort, memory_order_relaxed)) {
-        atomic_store_explicit(&executor->stopped_at, hand->turn, memory_order_relaxed);
-        return INT32_MAX / 2;
-    }
-    return atomic_fetch_add_explicit(&executor->counters[hand->turn & 1].next, count, memory_order_relaxed);
-}
+/* turns.c: takes the next units of the turn, `count` of them if there are as many. False: there are none, the
+ * run is at another turn by now, or it was aborted. Each unit that was taken is to be finished. */
+bool ltlm__take(const ltlm__hand *hand, int32_t count, ltlm__units *out);
+/* They are done. Whoever finishes a turn's last units begins the next one. */
+void ltlm__finish(const ltlm__hand *hand, const ltlm__units *units);
+/* Before a run of so many turns; no thread is in it yet. */
+void ltlm__begin_run(ltlm_executor *executor, int32_t turns);
+/* Waits until the run is at another turn than `turn` (-1: any), and stores it there. False: the run has
+ * ended. */
+bool ltlm__await_turn(ltlm_executor *executor, int32_t *turn);
 
 /* row_steps.c: does steps from..to for row `row` of the stage. */
 void ltlm__row_steps(const ltlm__hand *hand, int32_t from, int32_t to, int32_t row);
 
-/* attention.c: this thread's part of an ATTEND. */
+/* attention.c: how many units an ATTEND is, and this thread's part of it. */
+int32_t ltlm__attend_units(const ltlm__hand *hand, const ltlm_step *step);
 void ltlm__attend(const ltlm__hand *hand, const ltlm_step *step);
 /* Bytes of scratch that it needs. */
 size_t ltlm__attend_scratch(const ltlm_program *program);

@@ -53,6 +53,7 @@ typedef struct {
     const ltlm_kernels *kernels;
     int32_t fd;
     bool *multiplied; /* [matrix_count]: a LINEAR reads it */
+    atomic_bool *has_least; /* [matrix_count]: ltlm_weights.has_least */
     range *ranges;    /* to be copied; [range_count], ascending, apart */
     size_t range_count;
     atomic_llong next;      /* unit of the present job */
@@ -94,10 +95,9 @@ static void gather_ranges(loader *self)
     }
 }
 
-static void read_parts(void *context, int32_t thread, ltlm_team *team)
+static void read_parts(void *context, int32_t thread)
 {
     (void)thread;
-    (void)team;
     loader *self = context;
     long long passed = 0, unit = atomic_fetch_add(&self->next, 1);
     for (size_t i = 0; i < self->range_count; i++) {
@@ -134,7 +134,7 @@ static int32_t copy_ranges(loader *self, ltlm_pool *pool, ltlm_error *err)
     if (size > SIZE_MAX / 2 || !ltlm__huge_alloc(&self->set->copy, (size_t)size)) {
         return LTLM_OK;
     }
-    ltlm_pool_run(pool, read_parts, self);
+    ltlm_pool_run(pool, ltlm_pool_threads(pool), read_parts, self);
     if (atomic_load(&self->unread)) {
         return ltlm__fail(err, LTLM_E_INVALID_ARGUMENT, "the weights cannot be read from the model file");
     }
@@ -165,21 +165,25 @@ static bool copies_scales(const ltlm_matrix *matrix)
     return matrix->format != LTLM_FLOAT32 && matrix->format != LTLM_INT4_BLOCK;
 }
 
-/* Gives each matrix its place in `tables`, of which NULL only measures. The size. */
+/* Gives each matrix its places in `tables`, of which NULL only measures. The size. A place has 4 bytes for
+ * each row. */
 static size_t place_tables(const loader *self, uint8_t *tables)
 {
     size_t size = 0;
     for (size_t i = 0; i < self->plan->matrix_count; i++) {
         const ltlm_matrix *matrix = &self->plan->matrices[i];
         ltlm_weights *item = &self->set->items[i];
-        if (!copies_scales(matrix)) {
-            continue;
+        size_t table = aligned((uint64_t)matrix->rows * sizeof(float));
+        bool summed = self->multiplied[i] && ltlm__is_quantised(matrix);
+        if (copies_scales(matrix)) {
+            item->scales = tables ? tables + size : NULL;
+            size += table;
         }
-        size_t table = aligned((uint64_t)matrix->rows * sizeof(float)); /* an int32_t is as large */
-        item->scales = tables ? tables + size : NULL;
-        size += table;
-        if (self->multiplied[i] && ltlm__is_quantised(matrix)) {
+        if (summed && copies_scales(matrix)) {
             item->sums = tables ? (const int32_t *)(const void *)(tables + size) : NULL;
+            size += table;
+        } else if (summed && self->kernels->sum_blocks) {
+            item->block_sums = tables ? (const float *)(const void *)(tables + size) : NULL;
             size += table;
         }
     }
@@ -222,10 +226,9 @@ static void check_block_scales(loader *self, size_t i, int32_t from, int32_t to)
     }
 }
 
-static void fill_tables(void *context, int32_t thread, ltlm_team *team)
+static void fill_tables(void *context, int32_t thread)
 {
     (void)thread;
-    (void)team;
     loader *self = context;
     long long passed = 0, unit = atomic_fetch_add(&self->next, 1);
     for (size_t i = 0; i < self->plan->matrix_count; i++) {
@@ -242,7 +245,11 @@ static void fill_tables(void *context, int32_t thread, ltlm_team *team)
             int64_t to = from + step < matrix->rows ? from + step : matrix->rows;
             (copies_scales(matrix) ? copy_scales : check_block_scales)(self, i, (int32_t)from, (int32_t)to);
             if (item->sums) {
-                self->kernels->sum_weights(item, (int32_t)from, (int32_t)to, (int32_t *)item->sums, NULL);
+                if (self->kernels->sum_weights(item, (int32_t)from, (int32_t)to, (int32_t *)item->sums)) {
+                    atomic_store(&self->has_least[i], true);
+                }
+            } else if (item->block_sums) {
+                self->kernels->sum_blocks(item, (int32_t)from, (int32_t)to, (float *)item->block_sums);
             }
         }
         passed += parts;
@@ -270,7 +277,10 @@ static int32_t make_tables(loader *self, ltlm_pool *pool, ltlm_error *err)
     place_tables(self, self->set->tables.bytes);
     atomic_store(&self->next, 0);
     atomic_store(&self->bad_scale, INT64_MAX);
-    ltlm_pool_run(pool, fill_tables, self);
+    ltlm_pool_run(pool, ltlm_pool_threads(pool), fill_tables, self);
+    for (size_t i = 0; i < self->plan->matrix_count; i++) {
+        self->set->items[i].has_least = atomic_load(&self->has_least[i]);
+    }
     long long bad = atomic_load(&self->bad_scale);
     if (bad != INT64_MAX) {
         return ltlm__fail(err, LTLM_E_INVALID_ARGUMENT, "matrix %d: a scale of row %d is not finite",
@@ -326,8 +336,9 @@ int32_t ltlm__weights_load(const ltlm_plan *plan, int32_t fd, uint64_t file_size
     loader self = {.plan = plan, .set = out, .kernels = kernels, .fd = fd};
     out->items = ltlm__calloc(plan->matrix_count + 1, sizeof *out->items);
     self.multiplied = ltlm__calloc(plan->matrix_count + 1, sizeof *self.multiplied);
+    self.has_least = ltlm__calloc(plan->matrix_count + 1, sizeof *self.has_least);
     int32_t status = LTLM_OK;
-    if (!out->items || !self.multiplied) {
+    if (!out->items || !self.multiplied || !self.has_least) {
         status = ltlm__fail_no_memory(err);
     }
     if (status == LTLM_OK) {
@@ -342,6 +353,7 @@ int32_t ltlm__weights_load(const ltlm_plan *plan, int32_t fd, uint64_t file_size
     }
     ltlm__free(self.ranges);
     ltlm__free(self.multiplied);
+    ltlm__free(self.has_least);
     return status;
 }
 

@@ -278,6 +278,14 @@ static void look_back(const ltlm_executor *executor, const ltlm_kv *kv, int32_t 
     logits_of(hash, logits);
 }
 
+int32_t ltlm_executor_worthwhile_threads(const ltlm_executor *executor, int32_t rows, int32_t wanted)
+{
+    (void)executor;
+    (void)rows;
+    (void)wanted;
+    return 1;
+}
+
 int32_t ltlm_executor_run(ltlm_executor *executor, const ltlm_rows *rows, const float **logits)
 {
     int32_t wanted = 0;

@@ -79,6 +79,7 @@ static int32_t run(engine *e, batch *b, const float **logits)
     b->rows.positions = b->positions;
     b->rows.sequences = b->sequences;
     b->rows.wanted = b->wanted;
+    b->rows.threads = ltlm_pool_threads(e->pool);
     return ltlm_executor_run(e->executor, &b->rows, logits);
 }
 
@@ -348,6 +349,21 @@ TEST(a_run_may_be_aborted_at_any_moment)
     stop(&e);
 }
 
+TEST(more_rows_are_worth_more_threads)
+{
+    engine e;
+    start(&e, 4, LENGTH, false);
+    ASSERT_INT(1, ltlm_executor_worthwhile_threads(e.executor, 1, 1));
+    ASSERT_INT(4, ltlm_executor_worthwhile_threads(e.executor, 1 << 20, 1 << 20));
+    int32_t before = 1;
+    for (int32_t rows = 1; rows < 1 << 20; rows *= 2) {
+        int32_t threads = ltlm_executor_worthwhile_threads(e.executor, rows, 0);
+        ASSERT(threads >= before && threads <= 4);
+        before = threads;
+    }
+    stop(&e);
+}
+
 /* ---- limits ---- */
 
 TEST(runs_and_executors_out_of_range_are_refused)
@@ -476,6 +492,7 @@ TESTS(RUN(logits_are_those_of_the_reference)
       RUN(a_copy_of_the_weights_says_the_same)
       RUN(a_run_that_is_aborted_before_it_begins_is_cancelled)
       RUN(a_run_may_be_aborted_at_any_moment)
+      RUN(more_rows_are_worth_more_threads)
       RUN(runs_and_executors_out_of_range_are_refused)
       RUN(damaged_plans_are_refused_or_run)
       RUN(memory_may_run_out_at_any_point_of_a_creation))

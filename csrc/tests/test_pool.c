@@ -1,6 +1,8 @@
-/* The pool: every thread of a run does its part, callers take turns, and nothing is left behind. */
+/* The pool: the pieces of a run are done by whoever comes, callers take turns, and nothing is left behind. */
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,85 +21,93 @@ static ltlm_pool *pool_of(int32_t threads)
 
 /* ---- one caller ---- */
 
-typedef struct {
-    int32_t calls[64]; /* of each thread; not atomic: the pool orders them */
-    int32_t team;
-} counts;
+enum { PIECES = 64 };
 
-static void count(void *context, int32_t thread, ltlm_team *team)
+/* Work in pieces, as jobs hand it out. */
+typedef struct {
+    atomic_int next;
+    int32_t done[PIECES]; /* not atomic: the pool orders what is before and after a run */
+    int32_t by[PIECES];
+} pieces;
+
+static void do_pieces(void *context, int32_t thread)
 {
-    counts *self = context;
-    self->calls[thread]++;
-    if (thread == 0) {
-        self->team = ltlm_team_size(team);
+    pieces *self = context;
+    for (int32_t i; (i = atomic_fetch_add(&self->next, 1)) < PIECES;) {
+        self->done[i]++;
+        self->by[i] = thread;
     }
 }
 
-TEST(every_thread_does_its_part_of_every_run)
+TEST(every_piece_is_done_once_in_every_run)
 {
     for (int32_t threads = 1; threads <= 8; threads++) {
         ltlm_pool *pool = pool_of(threads);
-        counts seen = {0};
-        for (int32_t i = 1; i <= 300; i++) {
-            ltlm_pool_run(pool, count, &seen);
-            for (int32_t thread = 0; thread < threads; thread++) {
-                ASSERT_INT(i, seen.calls[thread]);
+        pieces self = {0};
+        for (int32_t run = 1; run <= 300; run++) {
+            atomic_store(&self.next, 0);
+            ltlm_pool_run(pool, threads, do_pieces, &self);
+            for (int32_t i = 0; i < PIECES; i++) {
+                ASSERT_INT(run, self.done[i]);
+                ASSERT(self.by[i] >= 0 && self.by[i] < threads);
             }
         }
-        ASSERT_INT(threads, seen.team);
-        ASSERT_INT(0, seen.calls[threads]);
         ltlm_pool_delete(pool);
     }
 }
 
-/* Each thread writes its cell, all meet, each reads everybody's: a race or a wrong number if the meeting
- * leaks. */
+/* Threads that are inside a run at the same time. */
 typedef struct {
-    int32_t cells[64];
-    int32_t meetings;
-    bool wrong[64];
-} meeting;
+    atomic_int inside;
+    int32_t wanted;
+} gathering;
 
-static void meet(void *context, int32_t thread, ltlm_team *team)
+static void gather(void *context, int32_t thread)
 {
-    meeting *self = context;
-    for (int32_t i = 1; i <= self->meetings; i++) {
-        self->cells[thread] = i;
-        ltlm_team_wait(team);
-        for (int32_t other = 0; other < ltlm_team_size(team); other++) {
-            self->wrong[thread] |= self->cells[other] != i;
-        }
-        ltlm_team_wait(team);
+    (void)thread;
+    gathering *self = context;
+    atomic_fetch_add(&self->inside, 1);
+    while (atomic_load(&self->inside) < self->wanted) {
+        sched_yield();
     }
 }
 
-TEST(threads_meet_before_any_goes_on)
+/* Each run ends only if so many threads are in it at once. In every second one they have gone to sleep. */
+TEST(all_threads_come_when_there_is_work_for_them)
 {
     for (int32_t threads = 1; threads <= 5; threads++) {
         ltlm_pool *pool = pool_of(threads);
-        for (int32_t run = 0; run < 5; run++) {
-            meeting self = {.meetings = 200};
-            ltlm_pool_run(pool, meet, &self);
-            for (int32_t thread = 0; thread < threads; thread++) {
-                ASSERT(!self.wrong[thread]);
-                ASSERT_INT(200, self.cells[thread]);
+        for (int32_t run = 0; run < 50; run++) {
+            gathering self = {.wanted = threads};
+            int64_t until = ltlm__now_ns() + run % 2 * 200000;
+            while (ltlm__now_ns() < until) {
             }
+            ltlm_pool_run(pool, threads, gather, &self);
+            ASSERT(atomic_load(&self.inside) >= threads);
         }
         ltlm_pool_delete(pool);
     }
 }
 
-/* The pauses are longer than threads look for work: they sleep, and are woken. */
-TEST(sleeping_threads_are_woken)
+static void note_thread(void *context, int32_t thread)
 {
-    ltlm_pool *pool = pool_of(4);
-    counts seen = {0};
-    for (int32_t i = 1; i <= 50; i++) {
-        int64_t until = ltlm__now_ns() + 200000;
-        while (ltlm__now_ns() < until) {
+    atomic_int *calls = context;
+    atomic_fetch_add(&calls[thread], 1);
+    sched_yield();
+}
+
+TEST(no_more_threads_come_than_were_asked_for)
+{
+    ltlm_pool *pool = pool_of(6);
+    for (int32_t run = 0; run < 300; run++) {
+        atomic_int calls[6] = {0};
+        int32_t most = 1 + run % 3, all = 0;
+        ltlm_pool_run(pool, most, note_thread, calls);
+        for (int32_t i = 0; i < 6; i++) {
+            all += atomic_load(&calls[i]);
         }
-        ltlm_pool_run(pool, count, &seen);
-        ASSERT_INT(i, seen.calls[3]);
+        ASSERT(all >= 1 && all <= most);
+        ASSERT_INT(1, atomic_load(&calls[0]));
     }
     ltlm_pool_delete(pool);
 }
@@ -107,17 +117,16 @@ TEST(sleeping_threads_are_woken)
 typedef struct {
     ltlm_pool *pool;
     int32_t *inside; /* runs in progress; not atomic: there is never more than one */
-    int32_t runs;
-    meeting meeting;
+    pieces pieces;
 } caller;
 
-static void run_alone(void *context, int32_t thread, ltlm_team *team)
+static void run_alone(void *context, int32_t thread)
 {
     caller *self = context;
     if (thread == 0) {
         ASSERT_INT(1, ++*self->inside);
     }
-    meet(&self->meeting, thread, team);
+    do_pieces(&self->pieces, thread);
     if (thread == 0) {
         --*self->inside;
     }
@@ -126,11 +135,11 @@ static void run_alone(void *context, int32_t thread, ltlm_team *team)
 static void *call(void *argument)
 {
     caller *self = argument;
-    for (int32_t i = 0; i < self->runs; i++) {
-        self->meeting = (meeting){.meetings = 3};
-        ltlm_pool_run(self->pool, run_alone, self);
-        for (int32_t thread = 0; thread < ltlm_pool_threads(self->pool); thread++) {
-            ASSERT(!self->meeting.wrong[thread]);
+    for (int32_t run = 1; run <= 100; run++) {
+        atomic_store(&self->pieces.next, 0);
+        ltlm_pool_run(self->pool, 64, run_alone, self);
+        for (int32_t i = 0; i < PIECES; i++) {
+            ASSERT_INT(run, self->pieces.done[i]);
         }
     }
     return NULL;
@@ -144,7 +153,7 @@ TEST(runs_of_several_callers_take_turns)
         pthread_t ids[6];
         int32_t inside = 0;
         for (int32_t i = 0; i < 6; i++) {
-            callers[i] = (caller){.pool = pool, .inside = &inside, .runs = 100};
+            callers[i] = (caller){.pool = pool, .inside = &inside};
             ASSERT(pthread_create(&ids[i], NULL, call, &callers[i]) == 0);
         }
         for (int32_t i = 0; i < 6; i++) {
@@ -184,21 +193,26 @@ TEST(memory_may_run_out)
     ASSERT(!pool);
 }
 
-static void look_at_signals(void *context, int32_t thread, ltlm_team *team)
+typedef struct {
+    gathering all;
+    bool blocked[3];
+} signals;
+
+static void look_at_signals(void *context, int32_t thread)
 {
-    (void)team;
-    bool *blocked = context;
+    signals *self = context;
     sigset_t set;
     pthread_sigmask(SIG_SETMASK, NULL, &set);
-    blocked[thread] = sigismember(&set, SIGINT) == 1;
+    self->blocked[thread] = sigismember(&set, SIGINT) == 1;
+    gather(&self->all, thread);
 }
 
 TEST(signals_are_for_other_threads)
 {
     ltlm_pool *pool = pool_of(3);
-    bool blocked[3];
-    ltlm_pool_run(pool, look_at_signals, blocked);
-    ASSERT(!blocked[0] && blocked[1] && blocked[2]);
+    signals self = {.all = {.wanted = 3}};
+    ltlm_pool_run(pool, 3, look_at_signals, &self);
+    ASSERT(!self.blocked[0] && self.blocked[1] && self.blocked[2]);
     ltlm_pool_delete(pool);
 }
 
@@ -207,9 +221,8 @@ typedef struct {
     pid_t child;
 } forking;
 
-static void fork_inside(void *context, int32_t thread, ltlm_team *team)
+static void fork_inside(void *context, int32_t thread)
 {
-    (void)team;
     forking *self = context;
     if (thread != 0) {
         return;
@@ -217,9 +230,9 @@ static void fork_inside(void *context, int32_t thread, ltlm_team *team)
     self->child = fork(); /* while a run goes on: in the child it never ends */
     if (self->child == 0) {
         alarm(20);
-        counts seen = {0};
-        ltlm_pool_run(self->pool, count, &seen);
-        bool alone = seen.calls[0] == 1 && seen.calls[1] == 0 && seen.team == 1;
+        atomic_int calls[3] = {0};
+        ltlm_pool_run(self->pool, 3, note_thread, calls);
+        bool alone = calls[0] == 1 && calls[1] == 0 && calls[2] == 0;
         ltlm_pool_delete(self->pool);
         _exit(alone ? 0 : 1);
     }
@@ -228,7 +241,7 @@ static void fork_inside(void *context, int32_t thread, ltlm_team *team)
 TEST(a_forked_child_runs_alone)
 {
     forking self = {.pool = pool_of(3)};
-    ltlm_pool_run(self.pool, fork_inside, &self);
+    ltlm_pool_run(self.pool, 3, fork_inside, &self);
     int status;
     ASSERT(self.child > 0);
     ASSERT_INT(self.child, waitpid(self.child, &status, 0));
@@ -236,9 +249,9 @@ TEST(a_forked_child_runs_alone)
     ltlm_pool_delete(self.pool);
 }
 
-TESTS(RUN(every_thread_does_its_part_of_every_run)
-      RUN(threads_meet_before_any_goes_on)
-      RUN(sleeping_threads_are_woken)
+TESTS(RUN(every_piece_is_done_once_in_every_run)
+      RUN(all_threads_come_when_there_is_work_for_them)
+      RUN(no_more_threads_come_than_were_asked_for)
       RUN(runs_of_several_callers_take_turns)
       RUN(a_pool_that_never_ran_can_be_deleted)
       RUN(numbers_of_threads_out_of_range_are_refused)

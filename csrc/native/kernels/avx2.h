@@ -56,8 +56,8 @@ void ltlm__avx2_embed(const ltlm_weights *table, int32_t row, float factor, floa
 
 /* ---- avx2_sums.c ---- */
 
-void ltlm__avx2_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums,
-                            int32_t *block_sums);
+bool ltlm__avx2_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums);
+void ltlm__avx2_sum_blocks(const ltlm_weights *w, int32_t from, int32_t to, float *sums);
 
 /* ---- avx2_attend.c ---- */
 
@@ -94,6 +94,12 @@ LTLM_INLINE float ltlm__sum8(__m256 v)
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+/* From hadd(hadd(a, b), hadd(c, d)), where each has a number in either half, to the order a, b, c, d. */
+LTLM_INLINE __m256i ltlm__in_order(__m256i v)
+{
+    return _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
 LTLM_INLINE float ltlm__max8(__m256 v)

@@ -2,7 +2,8 @@
  * source for each table, which has switched the instructions on and defined INT8_BYTES, the size of an
  * activation that meets INT8, and how many rows are few.
  *
- * Few rows meet weights as they lie in the file, so a row is contiguous; for INT4 and INT4_BLOCK with the
+ * Few rows meet weights as they lie in the file, so a row is contiguous; for INT8, without vpdpbusd, with the
+ * absolute values of each 32 bytes after them; for INT4 and INT4_BLOCK with the
  * even columns of each 64 before the odd ones, as the nibbles come apart. More rows, and INT2, meet a packed
  * panel of weights: there TILE_ROWS rows are interleaved, 4 bytes of each in turn.
  */
@@ -37,19 +38,19 @@ LTLM_INLINE size_t element(int32_t format)
     return format == LTLM_INT8 ? INT8_BYTES : 1;
 }
 
-/* Where the pairs of INT4_BLOCK begin: for each row and block two int16s, zero point and sum of (q - it). */
-LTLM_INLINE size_t pairs_at(int32_t format, int32_t rows, int32_t columns)
+/* Where the offsets of INT4_BLOCK begin: for each row and block 8 times the sum of q, which is what the
+ * products have too much as the weights are unsigned. */
+LTLM_INLINE size_t offsets_at(int32_t format, int32_t rows, int32_t columns)
 {
     size_t held =
         is_few(format, rows) ? (size_t)rows : ((size_t)rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
     return held * padded(format, columns) * element(format);
 }
 
-LTLM_INLINE const int32_t *pairs_of(const ltlm_activations *a, int32_t row)
+LTLM_INLINE int32_t *offsets_of(const ltlm_activations *a, int32_t row)
 {
     size_t blocks = padded(LTLM_INT4_BLOCK, a->columns) / CHUNK;
-    return (const int32_t *)(const void *)(a->bytes + pairs_at(LTLM_INT4_BLOCK, a->rows, a->columns)) +
-           row * blocks;
+    return (int32_t *)(void *)(a->bytes + offsets_at(LTLM_INT4_BLOCK, a->rows, a->columns)) + row * blocks;
 }
 
 static size_t activation_bytes(int32_t format, int32_t rows, int32_t columns)
@@ -58,7 +59,7 @@ static size_t activation_bytes(int32_t format, int32_t rows, int32_t columns)
         return 0;
     }
     size_t blocks = format == LTLM_INT4_BLOCK ? padded(format, columns) / CHUNK : 0;
-    return pairs_at(format, rows, columns) + (size_t)rows * blocks * sizeof(int32_t);
+    return offsets_at(format, rows, columns) + (size_t)rows * blocks * sizeof(int32_t);
 }
 
 /* Fills in how the row is quantised; returns what it is multiplied by. */
@@ -126,7 +127,12 @@ LTLM_INLINE void place(int32_t format, const ltlm_activations *a, int32_t row, s
     size_t width = padded(format, a->columns) * element(format);
     __m256i words[4] = {first, second};
     int count = 2;
-    if (element(format) == 2) {
+    if (element(format) == 2 && is_few(format, a->rows)) {
+        words[1] = _mm256_abs_epi8(first);
+        words[2] = second;
+        words[3] = _mm256_abs_epi8(second);
+        count = 4;
+    } else if (element(format) == 2) {
         words[0] = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(first));
         words[1] = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(first, 1));
         words[2] = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(second));
@@ -172,9 +178,7 @@ LTLM_INLINE void prepare_as(int32_t format, const ltlm_activations *a, int32_t r
             q[i] = at < columns ? quantise32(x + at, columns - at, scale, zero, &part_sum) : none;
             sum = _mm256_add_epi32(sum, part_sum);
             if (format == LTLM_INT4_BLOCK) {
-                int32_t z = quantised->zero_point, s = at < columns ? sum8i(part_sum) - CHUNK * z : 0;
-                int32_t *pairs = (int32_t *)pairs_of(a, row);
-                pairs[at / CHUNK] = (int32_t)((uint32_t)s << 16 | (uint16_t)z);
+                offsets_of(a, row)[at / CHUNK] = 8 * sum8i(part_sum);
             }
         }
         place(format, a, row, (size_t)k, q[0], q[1]);

@@ -88,6 +88,17 @@ static void widen(const uint8_t *p, size_t n, float *out)
 
 /* ---- scores ---- */
 
+/* A product of query and keys -> scores. */
+LTLM_INLINE __m256 finish_score(const ltlm_attention *job, __m256 v)
+{
+    v = _mm256_mul_ps(v, _mm256_set1_ps(job->scale));
+    if (job->softcap > 0) {
+        __m256 cap = _mm256_set1_ps(job->softcap);
+        v = _mm256_mul_ps(ltlm__tanh8(_mm256_div_ps(v, cap)), cap);
+    }
+    return v;
+}
+
 /* Query rows row..row + rows - 1 times one tile of keys; rows is a constant where this is inlined. */
 LTLM_INLINE void score(const parts *t, int32_t row, int rows, bool wide, const uint8_t *keys, float *out)
 {
@@ -110,17 +121,43 @@ LTLM_INLINE void score(const parts *t, int32_t row, int rows, bool wide, const u
         STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5)
 #undef STEP
     }
-    __m256 scale = _mm256_set1_ps(job->scale);
     LTLM_UNROLL
     for (int i = 0; i < rows; i++) {
         LTLM_UNROLL
         for (int j = 0; j < 2; j++) {
-            __m256 v = _mm256_mul_ps(a[i][j], scale);
-            if (job->softcap > 0) {
-                __m256 cap = _mm256_set1_ps(job->softcap);
-                v = _mm256_mul_ps(ltlm__tanh8(_mm256_div_ps(v, cap)), cap);
+            _mm256_storeu_ps(out + (size_t)i * t->span + j * 8, finish_score(job, a[i][j]));
+        }
+    }
+}
+
+/* Both tiles of a page at once, for one or two rows: with one tile their sums would wait for each other. */
+LTLM_INLINE void score_page(const parts *t, int rows, const uint8_t *keys, float *out)
+{
+    const ltlm_attention *job = t->job;
+    size_t tile = (size_t)job->head_dim * TILE;
+    __m256 a[2][4];
+    LTLM_UNROLL
+    for (int i = 0; i < rows; i++) {
+        a[i][0] = a[i][1] = a[i][2] = a[i][3] = _mm256_setzero_ps();
+    }
+    for (int32_t d = 0; d < job->head_dim; d++) {
+        size_t at = (size_t)d * TILE;
+        __m256 k[4] = {load(false, keys, at), load(false, keys, at + 8), load(false, keys, tile + at),
+                       load(false, keys, tile + at + 8)};
+        LTLM_UNROLL
+        for (int i = 0; i < rows; i++) {
+            __m256 x = _mm256_broadcast_ss(job->query[i] + d);
+            LTLM_UNROLL
+            for (int j = 0; j < 4; j++) {
+                a[i][j] = _mm256_fmadd_ps(x, k[j], a[i][j]);
             }
-            _mm256_storeu_ps(out + (size_t)i * t->span + j * 8, v);
+        }
+    }
+    LTLM_UNROLL
+    for (int i = 0; i < rows; i++) {
+        LTLM_UNROLL
+        for (int j = 0; j < 4; j++) {
+            _mm256_storeu_ps(out + (size_t)i * t->span + j * 8, finish_score(job, a[i][j]));
         }
     }
 }
@@ -137,22 +174,40 @@ static void score_wide(const parts *t, int32_t row, int32_t rows, const uint8_t 
     }
 }
 
+/* One or two rows, as in decoding: keys are widened as they are read. */
+LTLM_INLINE void score_few(const parts *t, int rows)
+{
+    const ltlm_attention *job = t->job;
+    size_t tile = (size_t)job->head_dim * TILE * 2;
+    for (int32_t p = t->base; p < t->to;) {
+        const uint8_t *keys = job->pages[p / LTLM_PAGE] + job->keys;
+        float *out = t->scores + (p - t->base);
+        if (p % LTLM_PAGE == 0 && p + TILE < t->to) {
+            score_page(t, rows, keys, out);
+            p += LTLM_PAGE;
+        } else {
+            score(t, 0, rows, false, keys + (size_t)(p / TILE % TILES) * tile, out);
+            p += TILE;
+        }
+    }
+}
+
 static void score_all(const parts *t)
 {
     const ltlm_attention *job = t->job;
     size_t tile = (size_t)job->head_dim * TILE;
+    if (!job->wide && job->rows == 1) {
+        score_few(t, 1);
+        return;
+    }
+    if (!job->wide && job->rows == 2) {
+        score_few(t, 2);
+        return;
+    }
     for (int32_t p = t->base; p < t->to; p += TILE) {
         const uint8_t *keys = job->pages[p / LTLM_PAGE] + job->keys;
         keys += (size_t)(p / TILE % TILES) * tile * (job->wide ? 4 : 2);
         float *out = t->scores + (p - t->base);
-        if (!job->wide && job->rows == 1) {
-            score(t, 0, 1, false, keys, out);
-            continue;
-        }
-        if (!job->wide && job->rows == 2) {
-            score(t, 0, 2, false, keys, out);
-            continue;
-        }
         if (!job->wide) {
             widen(keys, tile, t->wide);
             keys = (const uint8_t *)t->wide;

@@ -21,8 +21,9 @@ LTLM_INLINE __m256i load256(const uint8_t *p)
 enum { INT8_OFFSET = 128 }; /* what was added to INT8 weights to make them unsigned */
 
 /* sum[2] += 64 weights times activations. */
-LTLM_INLINE void int8_dot(__m256i first, __m256i second, const uint8_t *x, __m256i sum[2])
+LTLM_INLINE void int8_dot(bool least, __m256i first, __m256i second, const uint8_t *x, __m256i sum[2])
 {
+    (void)least;
     __m256i flip = _mm256_set1_epi8((char)0x80);
     sum[0] = _mm256_dpbusd_avx_epi32(sum[0], _mm256_xor_si256(first, flip), load256(x));
     sum[1] = _mm256_dpbusd_avx_epi32(sum[1], _mm256_xor_si256(second, flip), load256(x + 32));
@@ -34,13 +35,10 @@ LTLM_INLINE void nibble_dot(__m256i even, __m256i odd, const uint8_t *x, __m256i
     sum[1] = _mm256_dpbusd_avx_epi32(sum[1], odd, load256(x + 32));
 }
 
-/* The products of two blocks, each in its half, minus `zero` times the sum of the weights, which is in
- * `weights`. */
-LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x, __m256i weights, __m256i zero)
+/* The products of two blocks, each in its half. */
+LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x)
 {
-    __m256i sum = _mm256_dpwssd_avx_epi32(_mm256_setzero_si256(), weights,
-                                          _mm256_sub_epi16(_mm256_setzero_si256(), zero));
-    sum = _mm256_dpbusd_avx_epi32(sum, even, load256(x));
+    __m256i sum = _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), even, load256(x));
     return _mm256_dpbusd_avx_epi32(sum, odd, load256(x + 32));
 }
 
@@ -48,17 +46,31 @@ LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x, __m25
 
 enum { INT8_OFFSET = 0 };
 
-/* Bytes times bytes do not fit the 16 bits of vpmaddubsw, so INT8 is multiplied as int16. */
-LTLM_INLINE void int8_dot(__m256i first, __m256i second, const uint8_t *x, __m256i sum[2])
+/* 32 bytes of activations, their absolute values after them, times weights: the sign moves from one to the
+ * other, as vpmaddubsw wants one of them unsigned. Two products of at most 128 * 127 fit 16 bits. */
+LTLM_INLINE __m256i bytes_dot(__m256i w, const uint8_t *x)
 {
-    __m256i a = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(first));
-    __m256i b = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(first, 1));
-    __m256i c = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(second));
-    __m256i d = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(second, 1));
-    sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(a, load256(x)));
-    sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(b, load256(x + 32)));
-    sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(c, load256(x + 64)));
-    sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(d, load256(x + 96)));
+    __m256i products = _mm256_maddubs_epi16(load256(x + 32), _mm256_sign_epi8(w, load256(x)));
+    return _mm256_madd_epi16(products, _mm256_set1_epi16(1));
+}
+
+/* The same for any weights: of -128 there is no absolute value. */
+LTLM_INLINE __m256i least_dot(__m256i w, const uint8_t *x)
+{
+    __m256i q = load256(x);
+    __m256i low = _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm256_castsi256_si128(w)),
+                                    _mm256_cvtepi8_epi16(_mm256_castsi256_si128(q)));
+    __m256i high = _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm256_extracti128_si256(w, 1)),
+                                     _mm256_cvtepi8_epi16(_mm256_extracti128_si256(q, 1)));
+    return _mm256_add_epi32(low, high);
+}
+
+LTLM_INLINE void int8_dot(bool least, __m256i first, __m256i second, const uint8_t *x, __m256i sum[2])
+{
+    __m256i a = least ? least_dot(first, x) : bytes_dot(first, x);
+    __m256i b = least ? least_dot(second, x + 64) : bytes_dot(second, x + 64);
+    sum[0] = _mm256_add_epi32(sum[0], a);
+    sum[1] = _mm256_add_epi32(sum[1], b);
 }
 
 /* At most 4 * 15 * 128 in 16 bits. */
@@ -74,17 +86,16 @@ LTLM_INLINE void nibble_dot(__m256i even, __m256i odd, const uint8_t *x, __m256i
     sum[0] = _mm256_add_epi32(sum[0], s);
 }
 
-LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x, __m256i weights, __m256i zero)
+LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x)
 {
-    __m256i s = _mm256_madd_epi16(nibble_products(even, odd, x), _mm256_set1_epi16(1));
-    return _mm256_sub_epi32(s, _mm256_madd_epi16(weights, zero));
+    return _mm256_madd_epi16(nibble_products(even, odd, x), _mm256_set1_epi16(1));
 }
 
 #endif
 
 /* sum += 64 columns of a row of weights times `rows` rows of activations. */
-LTLM_INLINE void add_step(int32_t format, int rows, __m256i first, __m256i second, const uint8_t *x,
-                          size_t width, __m256i sum[AT_ONCE][2])
+LTLM_INLINE void add_step(int32_t format, bool least, int rows, __m256i first, __m256i second,
+                          const uint8_t *x, size_t width, __m256i sum[AT_ONCE][2])
 {
     if (format == LTLM_INT4) {
         nibbles(first, &first, &second);
@@ -92,16 +103,17 @@ LTLM_INLINE void add_step(int32_t format, int rows, __m256i first, __m256i secon
     LTLM_UNROLL
     for (int m = 0; m < rows; m++) {
         if (format == LTLM_INT8) {
-            int8_dot(first, second, x + (size_t)m * width, sum[m]);
+            int8_dot(least, first, second, x + (size_t)m * width, sum[m]);
         } else {
             nibble_dot(first, second, x + (size_t)m * width, sum[m]);
         }
     }
 }
 
-/* A row of weights times `rows` rows of activations: format and rows are constants where this is inlined. */
-LTLM_INLINE void row_dots(int32_t format, int rows, const uint8_t *p, size_t size, const uint8_t *x,
-                          size_t width, __m256i out[AT_ONCE])
+/* A row of weights times `rows` rows of activations: format, least and rows are constants where this is
+ * inlined. */
+LTLM_INLINE void row_dots(int32_t format, bool least, int rows, const uint8_t *p, size_t size,
+                          const uint8_t *x, size_t width, __m256i out[AT_ONCE])
 {
     __m256i sum[AT_ONCE][2];
     LTLM_UNROLL
@@ -112,13 +124,13 @@ LTLM_INLINE void row_dots(int32_t format, int rows, const uint8_t *p, size_t siz
     for (; k + step <= size; k += step, x += 64 * element(format)) {
         __m256i first = load256(p + k), second = format == LTLM_INT8 ? load256(p + k + 32) : first;
         _mm_prefetch((const char *)p + k + 2048, _MM_HINT_T0);
-        add_step(format, rows, first, second, x, width, sum);
+        add_step(format, least, rows, first, second, x, width, sum);
     }
     if (k < size) {
         size_t left = size - k;
         __m256i first = ltlm__load_bytes(p + k, left, 0);
         __m256i second = left > 32 ? ltlm__load_bytes(p + k + 32, left - 32, 0) : _mm256_setzero_si256();
-        add_step(format, rows, first, second, x, width, sum);
+        add_step(format, least, rows, first, second, x, width, sum);
     }
     LTLM_UNROLL
     for (int m = 0; m < rows; m++) {
@@ -128,8 +140,9 @@ LTLM_INLINE void row_dots(int32_t format, int rows, const uint8_t *p, size_t siz
 
 /* Activation rows m..m + rows - 1 times weight rows n..n + 3, one of these after the other: memory is read in
  * order. */
-LTLM_INLINE void multiply_rows(int32_t format, int rows, const ltlm_weights *w, const ltlm_activations *a,
-                               int32_t m, int32_t n, int32_t to, const float *bias, float *out, size_t stride)
+LTLM_INLINE void multiply_rows(int32_t format, bool least, int rows, const ltlm_weights *w,
+                               const ltlm_activations *a, int32_t m, int32_t n, int32_t to, const float *bias,
+                               float *out, size_t stride)
 {
     size_t size = ltlm__row_bytes(format, w->columns), width = padded(format, w->columns) * element(format);
     int32_t offset = format == LTLM_INT8 ? INT8_OFFSET : 8;
@@ -137,7 +150,7 @@ LTLM_INLINE void multiply_rows(int32_t format, int rows, const ltlm_weights *w, 
     __m256i sums[4][AT_ONCE] = {{_mm256_setzero_si256()}};
     for (int32_t j = 0; j < 4 && n + j < to; j++) {
         const uint8_t *p = w->data + (size_t)(n + j) * size;
-        row_dots(format, rows, p, size, a->bytes + (size_t)m * width, width, sums[j]);
+        row_dots(format, least, rows, p, size, a->bytes + (size_t)m * width, width, sums[j]);
     }
     __m128i lanes = _mm256_castsi256_si128(ltlm__lanes(to - n));
     __m128i weights = _mm_maskload_epi32(w->sums + n, lanes);
@@ -156,17 +169,18 @@ LTLM_INLINE void multiply_rows(int32_t format, int rows, const ltlm_weights *w, 
     }
 }
 
-/* INT8 and INT4. */
-LTLM_INLINE void multiply_few(int32_t format, const ltlm_weights *w, const ltlm_activations *a, int32_t from,
-                              int32_t to, const float *bias, float *out, size_t stride)
+/* INT8, of which `least` says whether there may be -128, and INT4. */
+LTLM_INLINE void multiply_few(int32_t format, bool least, const ltlm_weights *w,
+                              const ltlm_activations *a, int32_t from, int32_t to, const float *bias,
+                              float *out, size_t stride)
 {
     for (int32_t n = from; n < to; n += 4) {
         for (int32_t m = 0; m < a->rows; m += AT_ONCE) {
             switch (a->rows - m) {
-            case 1: multiply_rows(format, 1, w, a, m, n, to, bias, out, stride); break;
-            case 2: multiply_rows(format, 2, w, a, m, n, to, bias, out, stride); break;
-            case 3: multiply_rows(format, 3, w, a, m, n, to, bias, out, stride); break;
-            default: multiply_rows(format, 4, w, a, m, n, to, bias, out, stride); break;
+            case 1: multiply_rows(format, least, 1, w, a, m, n, to, bias, out, stride); break;
+            case 2: multiply_rows(format, least, 2, w, a, m, n, to, bias, out, stride); break;
+            case 3: multiply_rows(format, least, 3, w, a, m, n, to, bias, out, stride); break;
+            default: multiply_rows(format, least, 4, w, a, m, n, to, bias, out, stride); break;
             }
         }
     }
@@ -177,17 +191,14 @@ LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_act
                                  int32_t n, const float *bias, float *out, size_t stride)
 {
     size_t blocks = (size_t)w->columns / CHUNK, width = padded(LTLM_INT4_BLOCK, w->columns);
-    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7), one = _mm256_set1_epi8(1);
     const uint8_t *p = w->data + (size_t)n * blocks * 16;
     const uint8_t *scales = (const uint8_t *)w->scales + (size_t)n * blocks * 2;
-    const int32_t *pairs[AT_ONCE];
-    __m256i zero[AT_ONCE];
+    const int32_t *offsets[AT_ONCE];
     __m256 total[AT_ONCE];
     LTLM_UNROLL
     for (int i = 0; i < rows; i++) {
         total[i] = _mm256_setzero_ps();
-        zero[i] = _mm256_set1_epi16((short)a->quantised[m + i].zero_point);
-        pairs[i] = pairs_of(a, m + i);
+        offsets[i] = offsets_of(a, m + i);
     }
     for (size_t b = 0; b < blocks; b += 8) {
         uint8_t last[8 * 16], last_scales[8 * 2];
@@ -203,26 +214,26 @@ LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_act
         for (int j = 0; j < 4; j++) {
             __m256i even, odd;
             nibbles(load256(v + j * 32), &even, &odd);
-            __m256i weights = _mm256_maddubs_epi16(_mm256_add_epi8(even, odd), one);
             LTLM_UNROLL
             for (int i = 0; i < rows; i++) {
-                sums[i][j] = block_dot(even, odd, x + (size_t)i * width + j * 64, weights, zero[i]);
+                sums[i][j] = block_dot(even, odd, x + (size_t)i * width + j * 64);
             }
         }
         __m256 scale = ltlm__load_half(s);
         LTLM_UNROLL
         for (int i = 0; i < rows; i++) {
-            __m256i pair = _mm256_loadu_si256((const __m256i *)(const void *)(pairs[i] + b));
-            __m256i sum = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[i][0], sums[i][1]),
-                                            _mm256_hadd_epi32(sums[i][2], sums[i][3]));
-            sum = _mm256_permutevar8x32_epi32(sum, order);
-            sum = _mm256_sub_epi32(sum, _mm256_slli_epi32(_mm256_srai_epi32(pair, 16), 3));
+            __m256i sum = ltlm__in_order(_mm256_hadd_epi32(_mm256_hadd_epi32(sums[i][0], sums[i][1]),
+                                                           _mm256_hadd_epi32(sums[i][2], sums[i][3])));
+            sum = _mm256_sub_epi32(sum, load256((const uint8_t *)(offsets[i] + b)));
             total[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, total[i]);
         }
     }
     LTLM_UNROLL
     for (int i = 0; i < rows; i++) {
-        float y = ltlm__sum8(total[i]) * a->quantised[m + i].inverse_scale;
+        const ltlm_quantised *q = a->quantised + m + i;
+        __m128 sum = _mm_set_ss(ltlm__sum8(total[i]));
+        sum = _mm_fnmadd_ss(_mm_set_ss((float)q->zero_point), _mm_set_ss(w->block_sums[n]), sum);
+        float y = _mm_cvtss_f32(sum) * q->inverse_scale;
         out[(size_t)(m + i) * stride + n] = bias ? y + bias[n] : y;
     }
 }

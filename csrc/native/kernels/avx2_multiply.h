@@ -5,7 +5,7 @@
  * stays in the cache while all activations pass by. vpdpbusd multiplies unsigned bytes with signed ones:
  * weights are made unsigned by flipping their top bits, which is corrected by the sum of the activations.
  * Without it INT8 is multiplied as int16, and smaller weights by vpmaddubsw, whose 16 bits hold a CHUNK of
- * them: 16 products of at most 15 * 128.
+ * them: 16 products of at most 15 * 128. Few rows of INT8 are: avx2_few.h.
  */
 #ifdef LTLM_VNNI
 enum { INT8_BYTES = 1, FEW_INT8 = 16, FEW_INT4 = 16, FEW_BLOCK = 8 };
@@ -54,12 +54,11 @@ LTLM_INLINE __m256i spread_bits(int32_t format, const uint8_t *p)
     return _mm256_setr_m128i(_mm_unpacklo_epi8(even, odd), _mm_unpackhi_epi8(even, odd));
 }
 
-/* Columns k..k + 31 of 8 rows of weights -> panel; lanes are rows. Returns the sums of INT4_BLOCK's unsigned
- * weights. */
-LTLM_INLINE __m256i pack_chunk(int32_t format, const uint8_t *const rows[8], size_t at, size_t left,
-                               uint8_t *panel)
+/* Columns k..k + 31 of 8 rows of weights -> panel; lanes are rows. */
+LTLM_INLINE void pack_chunk(int32_t format, const uint8_t *const rows[8], size_t at, size_t left,
+                            uint8_t *panel)
 {
-    __m256i r[8], sum = _mm256_setzero_si256();
+    __m256i r[8];
     uint8_t last[8][CHUNK];
     const uint8_t *p[8];
     size_t size = format == LTLM_INT8 ? 32 : format == LTLM_INT2 ? 8 : 16;
@@ -90,21 +89,12 @@ LTLM_INLINE __m256i pack_chunk(int32_t format, const uint8_t *const rows[8], siz
             _mm256_storeu_si256((__m256i *)(void *)(panel + (part * 8 + i) * TILE_COLUMNS * 4), r[i]);
         }
     }
-    if (format == LTLM_INT4_BLOCK) {
-        LTLM_UNROLL
-        for (int i = 0; i < 8; i++) {
-            sum = _mm256_add_epi8(sum, r[i]); /* at most 8 * 15 */
-        }
-        sum = _mm256_madd_epi16(_mm256_maddubs_epi16(sum, _mm256_set1_epi8(1)), _mm256_set1_epi16(1));
-    }
-    return sum;
 }
 
 /* A panel, in scratch. */
 typedef struct {
     uint8_t *bytes;  /* [padded columns, in turns of 4 bytes][TILE_COLUMNS] */
     float *scales;   /* INT4_BLOCK: [blocks][TILE_COLUMNS] */
-    int32_t *pairs;  /* INT4_BLOCK: [blocks][TILE_COLUMNS], the int16s sum of unsigned weights, 8 */
 } panel;
 
 static size_t multiply_scratch(int32_t format, int32_t columns)
@@ -113,7 +103,7 @@ static size_t multiply_scratch(int32_t format, int32_t columns)
         return ltlm__avx2_float_scratch(columns);
     }
     size_t width = padded(format, columns), bytes = width * TILE_COLUMNS * element(format);
-    return bytes + (format == LTLM_INT4_BLOCK ? width / CHUNK * TILE_COLUMNS * 8 : 0);
+    return bytes + (format == LTLM_INT4_BLOCK ? width / CHUNK * TILE_COLUMNS * sizeof(float) : 0);
 }
 
 /* Weight rows n..n + TILE_COLUMNS - 1; those from `to` on repeat the last one, and nobody reads their
@@ -134,17 +124,14 @@ LTLM_INLINE void pack(int32_t format, const ltlm_weights *w, int32_t n, int32_t 
         }
         uint8_t *bytes = out->bytes + half * 32;
         for (size_t at = 0, chunk = 0; at < size; at += step, chunk++) {
-            __m256i sum = pack_chunk(format, rows, at, size - at, bytes);
+            pack_chunk(format, rows, at, size - at, bytes);
             bytes += CHUNK * TILE_COLUMNS * element(format);
             if (format == LTLM_INT4_BLOCK) {
                 uint16_t halves[8];
                 for (int i = 0; i < 8; i++) {
                     memcpy(halves + i, (const uint8_t *)w->scales + (index[i] * blocks + chunk) * 2, 2);
                 }
-                size_t column = chunk * TILE_COLUMNS + (size_t)half * 8;
-                __m256i pairs = _mm256_or_si256(sum, _mm256_set1_epi32(8 << 16));
-                _mm256_storeu_ps(out->scales + column, ltlm__load_half(halves));
-                _mm256_storeu_si256((__m256i *)(void *)(out->pairs + column), pairs);
+                _mm256_storeu_ps(out->scales + chunk * TILE_COLUMNS + half * 8, ltlm__load_half(halves));
             }
         }
     }
@@ -310,9 +297,9 @@ LTLM_INLINE void multiply_block_panel(const ltlm_weights *w, const ltlm_activati
     size_t blocks = (size_t)w->columns / CHUNK, width = padded(LTLM_INT4_BLOCK, w->columns);
     for (int32_t row = 0; row < a->rows; row += TILE_ROWS) {
         const uint8_t *x = a->bytes + (size_t)row * width, *p = t->bytes;
-        const int32_t *pairs[TILE_ROWS];
+        const int32_t *offsets[TILE_ROWS];
         for (int i = 0; i < TILE_ROWS; i++) {
-            pairs[i] = pairs_of(a, row + i < a->rows ? row + i : a->rows - 1);
+            offsets[i] = offsets_of(a, row + i < a->rows ? row + i : a->rows - 1);
         }
         __m256 total[8][TILE_ROWS][2];
         memset(total, 0, sizeof total);
@@ -323,13 +310,11 @@ LTLM_INLINE void multiply_block_panel(const ltlm_weights *w, const ltlm_activati
             __m256(*to_add)[2] = total[b % 8];
             LTLM_UNROLL
             for (int h = 0; h < 2; h++) {
-                size_t column = b * TILE_COLUMNS + (size_t)h * 8;
-                __m256i weights = load256((const uint8_t *)(t->pairs + column));
-                __m256 scale = _mm256_loadu_ps(t->scales + column);
+                __m256 scale = _mm256_loadu_ps(t->scales + b * TILE_COLUMNS + h * 8);
                 LTLM_UNROLL
                 for (int i = 0; i < TILE_ROWS; i++) {
-                    __m256i correction = _mm256_madd_epi16(weights, repeat4((const uint8_t *)(pairs[i] + b)));
-                    __m256 v = _mm256_cvtepi32_ps(_mm256_sub_epi32(sum[i][h], correction));
+                    __m256i offset = repeat4((const uint8_t *)(offsets[i] + b));
+                    __m256 v = _mm256_cvtepi32_ps(_mm256_sub_epi32(sum[i][h], offset));
                     to_add[i][h] = _mm256_fmadd_ps(v, scale, to_add[i][h]);
                 }
             }
@@ -337,13 +322,16 @@ LTLM_INLINE void multiply_block_panel(const ltlm_weights *w, const ltlm_activati
         for (int h = 0; h < 2; h++) {
             int32_t column = n + h * 8;
             __m256i lanes = ltlm__lanes(to - column);
+            __m256 weights = _mm256_maskload_ps(w->block_sums + column, lanes);
             for (int i = 0; i < TILE_ROWS && row + i < a->rows; i++) {
+                const ltlm_quantised *q = a->quantised + row + i;
                 __m256 s[4];
                 for (int j = 0; j < 4; j++) {
                     s[j] = _mm256_add_ps(total[j][i][h], total[j + 4][i][h]); /* the order of ltlm__sum8 */
                 }
                 __m256 y = _mm256_add_ps(_mm256_add_ps(s[0], s[2]), _mm256_add_ps(s[1], s[3]));
-                finish(_mm256_mul_ps(y, _mm256_set1_ps(a->quantised[row + i].inverse_scale)),
+                y = _mm256_fnmadd_ps(_mm256_set1_ps((float)q->zero_point), weights, y);
+                finish(_mm256_mul_ps(y, _mm256_set1_ps(q->inverse_scale)),
                        bias ? bias + column : NULL, out + (size_t)(row + i) * stride + column, lanes);
             }
         }
@@ -356,7 +344,6 @@ LTLM_INLINE void multiply_many(int32_t format, const ltlm_weights *w, const ltlm
     size_t width = padded(format, w->columns);
     panel t = {.bytes = scratch};
     t.scales = (float *)(void *)(t.bytes + width * TILE_COLUMNS * element(format));
-    t.pairs = (int32_t *)(void *)(t.scales + width / CHUNK * TILE_COLUMNS);
     for (int32_t n = from; n < to; n += TILE_COLUMNS) {
         pack(format, w, n, to, &t);
         if (format == LTLM_INT4_BLOCK) {
@@ -373,12 +360,14 @@ static void multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t f
     bool few = is_few(w->format, a->rows);
     if (w->float_activations || w->format == LTLM_FLOAT32) {
         ltlm__avx2_float_multiply(w, a, from, to, bias, out, stride, scratch);
+    } else if (w->format == LTLM_INT8 && few && w->has_least) {
+        multiply_few(LTLM_INT8, true, w, a, from, to, bias, out, stride);
     } else if (w->format == LTLM_INT8 && few) {
-        multiply_few(LTLM_INT8, w, a, from, to, bias, out, stride);
+        multiply_few(LTLM_INT8, false, w, a, from, to, bias, out, stride);
     } else if (w->format == LTLM_INT8) {
         multiply_many(LTLM_INT8, w, a, from, to, bias, out, stride, scratch);
     } else if (w->format == LTLM_INT4 && few) {
-        multiply_few(LTLM_INT4, w, a, from, to, bias, out, stride);
+        multiply_few(LTLM_INT4, false, w, a, from, to, bias, out, stride);
     } else if (w->format == LTLM_INT4) {
         multiply_many(LTLM_INT4, w, a, from, to, bias, out, stride, scratch);
     } else if (w->format == LTLM_INT4_BLOCK && few) {
@@ -398,6 +387,7 @@ static void multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t f
      .multiply_scratch = multiply_scratch, \
      .multiply = multiply, \
      .sum_weights = ltlm__avx2_sum_weights, \
+     .sum_blocks = ltlm__avx2_sum_blocks, \
      .embed = ltlm__avx2_embed, \
      .store_key = ltlm__avx2_store_key, \
      .store_value = ltlm__avx2_store_value, \

@@ -53,8 +53,7 @@ void ltlm__avx512_prepare(int32_t format, const ltlm_activations *a, int32_t row
 size_t ltlm__avx512_integer_scratch(int32_t format, int32_t columns);
 void ltlm__avx512_integer_multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t from, int32_t to,
                                    const float *bias, float *out, size_t stride, void *scratch);
-void ltlm__avx512_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums,
-                              int32_t *block_sums);
+bool ltlm__avx512_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums);
 
 /* ---- avx512_blocks.c: INT4_BLOCK ---- */
 

@@ -34,13 +34,8 @@ LTLM_INLINE int32_t sum_of_row(const uint8_t *row, size_t bytes, int planes)
     return _mm512_reduce_add_epi32(sum);
 }
 
-void ltlm__avx512_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums,
-                              int32_t *block_sums)
+bool ltlm__avx512_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums)
 {
-    if (w->format == LTLM_FLOAT32 || w->format == LTLM_INT4_BLOCK) {
-        ltlm__portable_sum_weights(w, from, to, sums, block_sums);
-        return;
-    }
     size_t bytes = ltlm__row_bytes(w->format, w->columns);
     for (int32_t n = from; n < to; n++) {
         const uint8_t *row = ltlm__weight_row(w, n);
@@ -50,6 +45,7 @@ void ltlm__avx512_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, i
         default: sums[n] = sum_of_row(row, bytes, 4) >> 6; break;
         }
     }
+    return true;
 }
 
 /* ---- products ---- */

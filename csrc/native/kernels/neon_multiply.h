@@ -310,21 +310,14 @@ LTLM_INLINE void sum_rows(int32_t format, const ltlm_weights *w, int32_t from, i
     }
 }
 
-static void sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums, int32_t *block_sums)
+static bool sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums)
 {
     switch (w->format) {
-    case LTLM_INT8: sum_rows(LTLM_INT8, w, from, to, sums); return;
-    case LTLM_INT4: sum_rows(LTLM_INT4, w, from, to, sums); return;
-    case LTLM_INT2: sum_rows(LTLM_INT2, w, from, to, sums); return;
-    case LTLM_INT4_BLOCK: break;
-    default: return;
+    case LTLM_INT8: sum_rows(LTLM_INT8, w, from, to, sums); break;
+    case LTLM_INT4: sum_rows(LTLM_INT4, w, from, to, sums); break;
+    default: sum_rows(LTLM_INT2, w, from, to, sums); break;
     }
-    size_t blocks = (size_t)w->columns / CHUNK;
-    for (size_t b = (size_t)from * blocks; block_sums && b < (size_t)to * blocks; b++) {
-        int8x16_t even, odd;
-        nibbles(vreinterpretq_s8_u8(vld1q_u8(w->data + b * 16)), &even, &odd);
-        block_sums[b] = vaddlvq_s8(even) + vaddlvq_s8(odd);
-    }
+    return true;
 }
 
 #define NEON_TABLE(its_name) \

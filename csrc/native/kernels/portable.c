@@ -131,31 +131,17 @@ static void multiply(const ltlm_weights *w, const ltlm_activations *a, int32_t f
 
 /* ---- tables made of weights ---- */
 
-void ltlm__portable_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums,
-                                int32_t *block_sums)
+bool ltlm__portable_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums)
 {
-    if (w->format == LTLM_FLOAT32) {
-        return;
-    }
-    int32_t blocks = w->columns / LTLM_BLOCK;
     for (int32_t n = from; n < to; n++) {
         const uint8_t *row = ltlm__weight_row(w, n);
-        if (w->format == LTLM_INT4_BLOCK) {
-            for (int32_t b = 0; block_sums && b < blocks; b++) {
-                int32_t sum = 0;
-                for (int32_t i = 0; i < LTLM_BLOCK; i++) {
-                    sum += ltlm__integer_at(w->format, row, b * LTLM_BLOCK + i);
-                }
-                block_sums[(size_t)n * (size_t)blocks + (size_t)b] = sum;
-            }
-            continue;
-        }
         int32_t sum = 0;
         for (int32_t i = 0; i < w->columns; i++) {
             sum += ltlm__integer_at(w->format, row, i);
         }
         sums[n] = sum;
     }
+    return true;
 }
 
 void ltlm__portable_embed(const ltlm_weights *table, int32_t row, float factor, float *out)

@@ -5,8 +5,7 @@
 
 #include "../kernels.h"
 
-void ltlm__portable_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums,
-                                int32_t *block_sums);
+bool ltlm__portable_sum_weights(const ltlm_weights *w, int32_t from, int32_t to, int32_t *sums);
 void ltlm__portable_embed(const ltlm_weights *table, int32_t row, float factor, float *out);
 
 void ltlm__portable_store_key(const float *key, int32_t head_dim, bool wide, uint8_t *page, int32_t slot);
