@@ -144,13 +144,17 @@ int32_t ltlm__sequence_share(ltlm_sequence *sequence, const int32_t *tokens, int
         }
     }
     ltlm__prefixes *prefixes = &sequence->model->prefixes;
+    int32_t used = -1;
     for (int32_t i = 0; i < prefixes->count; i++) {
         int32_t held = common(prefixes->kept[i], tokens, most);
         if (held > best && ltlm_kv_keepable(prefixes->kept[i], own) == own) {
             best = held;
-            donor = prefixes->kept[i];
-            ltlm__prefixes_touch(prefixes, i);
+            used = i;
         }
+    }
+    if (used >= 0) {
+        donor = prefixes->kept[used];
+        ltlm__prefixes_touch(prefixes, used); /* moves others: not before all were looked at */
     }
     if (donor) {
         ltlm_kv *shared;

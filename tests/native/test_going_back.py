@@ -74,6 +74,23 @@ def test_a_new_chat_begins_with_what_another_one_has_read(native: Client) -> Non
         assert reply.usage.prompt_tokens < 40
 
 
+def test_a_system_message_inside_of_the_users_message_is_kept_too(native: Client) -> None:
+    """Templates of some families put it there; the chat that read it may be closed by then."""
+    template = (
+        "{% for m in messages %}{% if m.role == 'system' %}{% set system.text = m.content %}"
+        "{% else %}<|turn>{{ m.role }}\n{{ system.text if loop.index0 == 1 }}\n\n{{ m.content }}<turn|>\n"
+        "{% endif %}{% endfor %}<|turn>model\n"
+    )
+    template = "{% set system = namespace(text='') %}" + template
+    system = "You are a patient assistant who answers in few words. " * 8
+    with native.chat(system, chat_template=template) as first:
+        said(first, "Hello!")
+    with native.chat(system, chat_template=template) as second:
+        reply = second.send("Good morning!", sampler=GREEDY, max_output_tokens=4)
+        assert reply.usage.reused_tokens > 64
+        assert reply.usage.prompt_tokens < 40
+
+
 def test_a_stop_text_leaves_what_stands_before_it(native: Client) -> None:
     """The next turn goes on after the shown text."""
     with native.chat() as chat:

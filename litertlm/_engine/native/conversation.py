@@ -167,23 +167,24 @@ class NativeConversation:
         self._transcript = prompt.followed_by(reply) if reply is not None else prompt
 
     def shared_tokens(self, prompt: Transcript) -> int:
-        """How many tokens of a first prompt are the system message and the tools.
+        """How many tokens of a first prompt come before what the user says.
 
         Other chats may begin so, too.
         """
         preface = self._preface
         if self._transcript.passages or not (preface.tools or _system(preface)):
             return 0
+        # With a message of the user: some templates put the system message inside of it.
         try:
             rendered = self.engine.text.render(
-                _system(preface),
+                (*_system(preface), _SOMETHING_ELSE),
                 preface.tools,
                 thinking=preface.thinking,
                 add_generation_prompt=False,
                 chat_template=preface.chat_template,
             )
         except TemplateError:
-            return 0  # a template may want a message of the user in any case
+            return 0  # a template may object to the message
         common = rendered[: _common(rendered, prompt.text)]
         shared = [*self.engine.start_tokens, *self.engine.text.encode(common)]
         # Where the two part, the last tokens may be others.
@@ -244,6 +245,10 @@ class NativeConversation:
         if self._closed:
             raise ClosedError("The chat is closed")
         _ = self.engine.handle.pointer  # raises if the client is closed, or of another process
+
+
+# Begins as hardly any message does.
+_SOMETHING_ELSE = Message("user", (Text("\u00b6"),))
 
 
 def _system(preface: Preface) -> tuple[Message, ...]:
