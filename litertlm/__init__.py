@@ -51,11 +51,12 @@ from litertlm.messages import (
     Score,
     Text,
     Timings,
+    TokenLogprob,
     ToolCall,
     ToolResult,
     Usage,
 )
-from litertlm.options import JsonSchema, Regex, Sampler
+from litertlm.options import JsonSchema, Lark, Regex, Sampler
 from litertlm.tools import Allow, Approval, CancelToken, Deny, Pause
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ __all__ = [
     "Hop",
     "Image",
     "JsonSchema",
+    "Lark",
     "LiteRTLMError",
     "MediaError",
     "Message",
@@ -116,6 +118,7 @@ __all__ = [
     "TemplateError",
     "Text",
     "Timings",
+    "TokenLogprob",
     "Tool",
     "ToolCall",
     "ToolCallSyntaxError",
