@@ -37,6 +37,7 @@ from litertlm.errors import (
     ToolError,
     ToolHopsExceeded,
     ToolTimeout,
+    TooManyChats,
 )
 from litertlm.messages import (
     Audio,
@@ -119,6 +120,7 @@ __all__ = [
     "Text",
     "Timings",
     "TokenLogprob",
+    "TooManyChats",
     "Tool",
     "ToolCall",
     "ToolCallSyntaxError",
