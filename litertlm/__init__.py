@@ -37,6 +37,7 @@ from litertlm.errors import (
     ToolError,
     ToolHopsExceeded,
     ToolTimeout,
+    TooManyChats,
 )
 from litertlm.messages import (
     Audio,
@@ -51,11 +52,12 @@ from litertlm.messages import (
     Score,
     Text,
     Timings,
+    TokenLogprob,
     ToolCall,
     ToolResult,
     Usage,
 )
-from litertlm.options import JsonSchema, Regex, Sampler
+from litertlm.options import JsonSchema, Lark, Regex, Sampler
 from litertlm.tools import Allow, Approval, CancelToken, Deny, Pause
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ __all__ = [
     "Hop",
     "Image",
     "JsonSchema",
+    "Lark",
     "LiteRTLMError",
     "MediaError",
     "Message",
@@ -116,6 +119,8 @@ __all__ = [
     "TemplateError",
     "Text",
     "Timings",
+    "TokenLogprob",
+    "TooManyChats",
     "Tool",
     "ToolCall",
     "ToolCallSyntaxError",

@@ -14,6 +14,7 @@ from litertlm.chat import Chat, OnOverflow, SendOptions, Stream
 from litertlm.chat.completion import complete, score
 from litertlm.chat.compose import PartLike, opening
 from litertlm.chat.overflow import check_policy
+from litertlm.chat.places import Place, Places
 from litertlm.chat.settings import Settings
 from litertlm.chat.timeline import Timeline
 from litertlm.client_info import ClientInfo, info_of
@@ -28,6 +29,7 @@ from litertlm.options import (
     EngineChoice,
     WeightPlace,
     check_choice,
+    check_integer,
 )
 from litertlm.templates import Markers
 
@@ -59,12 +61,14 @@ class Client:
             the official library; ``"auto"``: our own wherever it can, and :attr:`info` says why if it cannot.
             Chats with images or recordings go on with the official library in any case. Or an engine that is
             already there, such as :class:`litertlm.testing.FakeEngine`: no model file is opened then, and no
-            other setting may be given; the client closes it.
+            other setting but ``max_chats`` may be given; the client closes it.
         weights: How our own engine reads weights: ``"mapped"``, from the file itself, at once and shared with
             other processes; ``"copied"``, from a copy in huge pages, which is faster to read and takes as
             much memory as the file; ``"auto"``: copied if that leaves most of the memory free.
         kv_cache: Precision of its KV cache: ``"float16"`` or ``"float32"``.
         kv_cache_limit: Bytes of KV that all its chats may take together; None: no limit.
+        max_chats: Most chats that may be open at once, >= 1; one more raises TooManyChats. ``generate`` has
+            one while it runs. None: no limit.
 
     Raises:
         ModelNotFoundError: There is no such file.
@@ -93,7 +97,9 @@ class Client:
         weights: WeightPlace = "auto",
         kv_cache: CacheType = "float16",
         kv_cache_limit: int | None = None,
+        max_chats: int | None = None,
     ) -> None:
+        check_integer("max_chats", max_chats, 1, 2**31 - 1)
         settings: dict[str, Any] = {
             "model": model,
             "backend": backend,
@@ -119,6 +125,7 @@ class Client:
             self._engine, self._model = engine, _model_of(engine)
         self._markers = Markers(self._model.control_tokens)
         self._observers = Observers()
+        self._places = Places(max_chats)
 
     @property
     def info(self) -> ClientInfo:
@@ -160,6 +167,7 @@ class Client:
             MessageError: A message, a tool or the template holds what no model can read.
             MediaError, ModalityUnavailable: An initial image or recording cannot be used.
             TemplateError: The template cannot render the system message and the tools.
+            TooManyChats: As many are open as ``max_chats`` allows.
             ClosedError: The client is closed.
             EngineError: The engine refused.
         """
@@ -171,19 +179,11 @@ class Client:
         toolset = Toolset(tools)
         messages = opening(system, initial_messages, self._model.modalities)
         preface = _preface(messages, toolset, settings, chat_template)
-        timeline = Timeline(self._engine, preface, self._markers)
-        if prefill:
-            timeline.prefill()
-        return Chat(
-            timeline,
-            settings,
-            toolset=toolset,
-            model=self._model,
-            limit=self._engine.info.max_context,
-            on_overflow=on_overflow,
-            waits=when_busy == "wait",
-            observers=Observers(self._observers),
-        )
+        with self._places.take() as place:
+            timeline = Timeline(self._engine, preface, self._markers)
+            if prefill:
+                timeline.prefill()
+            return self._chat(timeline, settings, toolset, on_overflow, when_busy, place)
 
     def load_chat(
         self,
@@ -209,6 +209,7 @@ class Client:
         Raises:
             ChatFileError: The file is damaged, or no chat file.
             ModalityUnavailable: The chat holds images or recordings, which this client does not take.
+            TooManyChats: As many are open as ``max_chats`` allows.
         """
         from litertlm.chat import saving
         from litertlm.chat.portable import ChatRecord, differences, read_chat
@@ -239,25 +240,17 @@ class Client:
         toolset = saving.declared_tools(record, given)
         preface = _preface(record.history, toolset, settings, record.settings.get("chat_template"))
         tokens = saving.token_count_of(record, self._model, preface)
-        timeline = Timeline.restored(
-            self._engine, preface, self._markers, lambda now: saving.states_of(record, now, tokens)
-        )
-        if not isinstance(source, ChatRecord):
-            from litertlm.chat.portable.kv_file import kept_kv
+        with self._places.take() as place:
+            timeline = Timeline.restored(
+                self._engine, preface, self._markers, lambda now: saving.states_of(record, now, tokens)
+            )
+            if not isinstance(source, ChatRecord):
+                from litertlm.chat.portable.kv_file import kept_kv
 
-            with kept_kv(source) as state:
-                if state is not None:
-                    timeline.restore_kv(state)
-        return Chat(
-            timeline,
-            settings,
-            toolset=toolset,
-            model=self._model,
-            limit=self._engine.info.max_context,
-            on_overflow=on_overflow,
-            waits=when_busy == "wait",
-            observers=Observers(self._observers),
-        )
+                with kept_kv(source) as state:
+                    if state is not None:
+                        timeline.restore_kv(state)
+            return self._chat(timeline, settings, toolset, on_overflow, when_busy, place)
 
     def observe(self, observer: Observer) -> Callable[[], None]:
         """Have ``observer`` watch the turns of all chats, those that are open included, from the next one on.
@@ -311,7 +304,8 @@ class Client:
 
         Args:
             text: Control markers of the model in it are control markers.
-            **options: ``max_output_tokens``, ``timeout``, ``sampler``, ``stop`` and ``signal``.
+            **options: ``max_output_tokens``, ``timeout``, ``signal``, ``sampler`` and ``stop``; with our own
+                engine also penalties, ``suppressed_tokens``, ``logit_bias``, ``logprobs``, ``top_logprobs``.
 
         Raises:
             OptionError: Another option, or a value out of range.
@@ -353,6 +347,26 @@ class Client:
     def close(self) -> None:
         """Stop what runs, close the chats, free the model. Idempotent."""
         self._engine.close()
+
+    def _chat(
+        self,
+        timeline: Timeline,
+        settings: Settings,
+        toolset: Toolset,
+        on_overflow: OnOverflow,
+        when_busy: str,
+        place: Place,
+    ) -> Chat:
+        return Chat(
+            timeline,
+            settings,
+            toolset=toolset,
+            model=self._model,
+            on_overflow=on_overflow,
+            waits=when_busy == "wait",
+            observers=Observers(self._observers),
+            place=place,
+        )
 
     def __enter__(self) -> Client:
         return self

@@ -22,6 +22,7 @@
     ├── ToolError (RuntimeError)             a tool failed, and its policy is to raise
     │   └── ToolTimeout (TimeoutError)       a tool ran into its timeout
     ├── ChatBusy (RuntimeError)              another turn is running on this chat
+    ├── TooManyChats (RuntimeError)          the client has as many chats open as it may have
     ├── ClosedError (RuntimeError)           used after close
     └── EngineError (RuntimeError)           the engine failed for a reason of its own
         └── ToolCallSyntaxError              the model wrote a tool call that cannot be read
@@ -58,6 +59,7 @@ __all__ = [
     "OptionError",
     "ReplyFormatError",
     "TemplateError",
+    "TooManyChats",
     "ToolCallSyntaxError",
     "ToolError",
     "ToolHopsExceeded",
@@ -304,6 +306,25 @@ class ToolTimeout(ToolError, TimeoutError):
 
 class ChatBusy(LiteRTLMError, RuntimeError):
     """A second turn was started while one runs on the same chat."""
+
+
+class TooManyChats(LiteRTLMError, RuntimeError):
+    """A chat was to be opened, and the client has as many open as ``max_chats`` allows; they go on.
+
+    Attributes:
+        limit: How many may be open, and are.
+    """
+
+    def __init__(self, limit: int) -> None:
+        chats = "chat" if limit == 1 else "chats"
+        super().__init__(
+            f"The client has {limit} {chats} open, which is the most that max_chats allows",
+            hint="Close one (chat.close(), or a `with` block), or open the client with a larger max_chats.",
+        )
+        self.limit = limit
+
+    def __reduce__(self) -> tuple[type[TooManyChats], tuple[int]]:
+        return (type(self), (self.limit,))
 
 
 class ClosedError(LiteRTLMError, RuntimeError):

@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from litertlm.messages import Hop, Message, Reply, ToolCall
+from litertlm.messages import Hop, Message, Reply, TokenLogprob, ToolCall
 from litertlm.options import TurnOptions
 from litertlm.tools.events import (
     ToolBatchEnded,
@@ -97,23 +97,31 @@ class HopStarted:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """A piece of the answer."""
+    """A piece of the answer.
+
+    Attributes:
+        text: What it says; "" if there is nothing but ``logprobs``.
+        logprobs: The tokens that have come with it, if ``logprobs`` was asked for.
+    """
 
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ThinkingDelta:
-    """A piece of the thinking channel."""
+    """A piece of the thinking channel; ``logprobs`` as in a TextDelta."""
 
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """Complete tool calls, as the model makes them; nothing has run yet."""
+    """Complete tool calls, as the model makes them; nothing has run yet. ``logprobs`` as in a TextDelta."""
 
     calls: tuple[ToolCall, ...]
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

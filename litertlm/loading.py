@@ -149,12 +149,13 @@ def _model_sampler(description: ModelDescription) -> Sampler:
     if said is None:
         return FALLBACK_SAMPLER
     if said.kind == "greedy":
-        return Sampler(temperature=0.0, top_k=1, top_p=1.0, seed=0)
+        return Sampler(temperature=0.0, top_k=1, top_p=1.0, min_p=0.0, seed=0)
     fallback = FALLBACK_SAMPLER
     return Sampler(
         temperature=fallback.temperature if said.temperature is None else _short(said.temperature),
         top_k=said.top_k or fallback.top_k,
         top_p=_short(said.top_p) if said.top_p is not None and said.kind == "top_p" else 1.0,
+        min_p=fallback.min_p,
         seed=said.seed or 0,
     )
 

@@ -30,6 +30,7 @@ __all__ = [
     "Score",
     "Text",
     "Timings",
+    "TokenLogprob",
     "ToolCall",
     "ToolResult",
     "Usage",
@@ -186,6 +187,29 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token, and how likely the model found it, before penalties, biases, temperature and form.
+
+    Attributes:
+        id: The token's.
+        bytes: What it stands for. One token may be a part of a character, and the first one of a reply may
+            begin with a blank that ``reply.text`` does not have.
+        logprob: Natural logarithm of its probability, <= 0.
+        top_logprobs: The likeliest tokens at its place, likeliest first, as many as were asked for.
+    """
+
+    id: int
+    bytes: bytes
+    logprob: float
+    top_logprobs: tuple[TokenLogprob, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What it stands for, as text; U+FFFD where it is a part of a character."""
+        return self.bytes.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
 class Hop:
     """One generation of a turn: the whole turn, unless tools ran in it.
 
@@ -196,6 +220,9 @@ class Hop:
         finish_reason: Why it ended.
         usage: Tokens of this generation.
         timings: Seconds and rates of this generation.
+        logprobs: Its tokens, if ``logprobs`` was asked for: all that were generated, those of thinking, of
+            tool calls and of control markers among them, to the one that ended it or that completed a stop
+            text.
     """
 
     text: str
@@ -204,6 +231,7 @@ class Hop:
     finish_reason: FinishReason
     usage: Usage
     timings: Timings
+    logprobs: tuple[TokenLogprob, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +246,8 @@ class Reply:
         usage: Tokens of this turn, all hops together.
         timings: Seconds and rates of this turn; its rates are those of the last hop.
         hops: The generations of this turn, in order; more than one if tools ran.
+        logprobs: The tokens of the last generation, if ``logprobs`` was asked for; see :class:`Hop`, and
+            ``hops`` for those before it.
         parsed: The answer as an object, if ``response_format`` asked for one; else None.
         raw: What the engine delivered, for debugging: one JSON document a line, in the engine's own form.
     """
@@ -229,6 +259,7 @@ class Reply:
     usage: Usage = Usage()
     timings: Timings = Timings()
     hops: tuple[Hop, ...] = field(default=(), repr=False)
+    logprobs: tuple[TokenLogprob, ...] = field(default=(), repr=False)
     parsed: Any = None
     raw: str = field(default="", repr=False, compare=False)
 
@@ -260,12 +291,15 @@ class Chunk:
         text: Text of the answer.
         thinking: Text of the thinking channel.
         tool_calls: Complete tool calls.
+        logprobs: The tokens that have come with it, if ``logprobs`` was asked for; those that show nothing
+            come with the next piece, or in one of their own at the end.
         reply: The whole reply; set on the last chunk only.
     """
 
     text: str = ""
     thinking: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
     reply: Reply | None = None
 
     @property

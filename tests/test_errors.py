@@ -20,6 +20,7 @@ SAMPLES = [
     errors.ModalityUnavailable("no images", modality="image", hint="Use another model."),
     errors.ContextOverflow(1000, 50, 1024),
     errors.DeadlineExceeded(1.5),
+    errors.TooManyChats(8),
     errors.EngineError("failed", code=13, log="E0000 x"),
     errors.MediaError("is no image"),
     errors.ToolCallSyntaxError("cannot be read", "call:x{", code=3),

@@ -181,6 +181,22 @@ static void gather(ltlm_model *model)
 
 /* ---- a pass, without the mutex ----------------------------------------------------------------- */
 
+/* What is told of the next token of a generation, besides which it is. */
+static void note(ltlm_model *model, ltlm_generation *generation, const float *logits, int32_t token)
+{
+    int32_t at = generation->count - generation->first_visible, many = generation->options.alternatives;
+    if (generation->log_probabilities) {
+        generation->log_probabilities[at] = ltlm__sampler_log_probability(model->sampler, logits, token);
+    }
+    if (generation->alternatives) {
+        ltlm__sampler_likeliest(model->sampler, logits, many, generation->alternatives + at * many,
+                                generation->alternative_log_probabilities + at * many);
+    }
+    if (generation->logits) {
+        memcpy(generation->logits, logits, (size_t)model->vocabulary * sizeof *logits);
+    }
+}
+
 /* Tokens that follow from the logits of a part. */
 static void use_logits(ltlm_model *model, ltlm__part *part, const float *logits)
 {
@@ -197,14 +213,8 @@ static void use_logits(ltlm_model *model, ltlm__part *part, const float *logits)
     } else if (part->wanteds > 0) {
         ltlm__sample sample = {&generation->options, logits, generation->tokens, (size_t)generation->count,
                                (size_t)generation->prompt, generation->mask};
-        if (generation->logits) {
-            memcpy(generation->logits, logits, (size_t)model->vocabulary * sizeof *logits);
-        }
         part->token = ltlm__sampler_next(model->sampler, &sample);
-        if (generation->log_probabilities) {
-            generation->log_probabilities[generation->count - generation->first_visible] =
-                ltlm__sampler_log_probability(model->sampler, logits, part->token);
-        }
+        note(model, generation, logits, part->token);
     }
 }
 

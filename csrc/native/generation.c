@@ -50,6 +50,8 @@ static void free_generation(ltlm_generation *generation)
     ltlm__free((void *)generation->options.biases);
     ltlm__free(generation->tokens);
     ltlm__free(generation->log_probabilities);
+    ltlm__free(generation->alternatives);
+    ltlm__free(generation->alternative_log_probabilities);
     ltlm__free(generation->mask);
     ltlm__free(generation->logits);
     ltlm__free(generation);
@@ -64,6 +66,24 @@ static size_t most_tokens(const ltlm_model *model, size_t count, const ltlm_gene
     }
     bool is_limited = options->max_tokens > 0 && (size_t)options->max_tokens < all - count;
     return is_limited ? count + (size_t)options->max_tokens : all;
+}
+
+/* Room for what is told of each of `count` tokens. False: no memory. */
+static bool make_room(ltlm_generation *generation, size_t count)
+{
+    const ltlm_generation_options *options = &generation->options;
+    bool failed = false;
+    if (options->log_probabilities || options->score_from > 0) {
+        generation->log_probabilities = ltlm__calloc(count + 1, sizeof(float));
+        failed |= !generation->log_probabilities;
+    }
+    if (options->alternatives > 0 && options->score_from == 0) {
+        size_t all = (count + 1) * (size_t)options->alternatives;
+        generation->alternatives = ltlm__calloc(all, sizeof(int32_t));
+        generation->alternative_log_probabilities = ltlm__calloc(all, sizeof(float));
+        failed |= !generation->alternatives || !generation->alternative_log_probabilities;
+    }
+    return !failed;
 }
 
 /* One that is in no list yet; NULL: no memory. */
@@ -88,11 +108,7 @@ static ltlm_generation *make(ltlm_sequence *sequence, const int32_t *tokens, siz
     generation->first_visible = is_scored ? options->score_from : (int32_t)count;
     generation->visible = generation->delivered = generation->first_visible;
     generation->tokens = ltlm__calloc(most, sizeof *tokens);
-    if (options->log_probabilities || is_scored) {
-        size_t visible = most - (size_t)generation->first_visible;
-        generation->log_probabilities = ltlm__calloc(visible + 1, sizeof(float));
-        failed |= !generation->log_probabilities;
-    }
+    failed |= !make_room(generation, most - (size_t)generation->first_visible);
     if (options->masked && !is_scored && options->max_tokens != 0) {
         generation->mask = ltlm__calloc(words, sizeof *generation->mask);
         failed |= !generation->mask;
@@ -192,6 +208,11 @@ static void deliver(ltlm_generation *generation, ltlm_progress *out)
     int32_t from = generation->delivered - generation->first_visible;
     out->tokens = generation->tokens + generation->delivered;
     out->log_probabilities = generation->log_probabilities ? generation->log_probabilities + from : NULL;
+    if (generation->alternatives) {
+        out->alternatives = generation->alternatives + from * generation->options.alternatives;
+        out->alternative_log_probabilities =
+            generation->alternative_log_probabilities + from * generation->options.alternatives;
+    }
     out->count = (size_t)(generation->visible - generation->delivered);
     generation->delivered = generation->visible;
     out->end = generation->end;
@@ -206,6 +227,8 @@ int32_t ltlm_generation_take(ltlm_generation *generation, int32_t want, int32_t 
     ltlm_model *model = generation->sequence->model;
     out->tokens = NULL;
     out->log_probabilities = NULL;
+    out->alternatives = NULL;
+    out->alternative_log_probabilities = NULL;
     out->count = 0;
     out->end = LTLM_RUNNING;
     ltlm__succeed(&out->error); /* not a memset: it alone is 2 KiB */

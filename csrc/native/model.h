@@ -82,6 +82,8 @@ struct ltlm_generation {
     /* Room for all that can come, so that nothing moves: what was delivered stays where it is. */
     int32_t *tokens;          /* prompt and reply; the batcher's thread appends */
     float *log_probabilities; /* of the tokens from first_visible on; NULL: not wanted */
+    int32_t *alternatives;    /* likewise, options.alternatives of them for each token */
+    float *alternative_log_probabilities;
     float *logits;            /* that the latest token was chosen from; NULL: not kept */
     int32_t reused;           /* tokens of the prompt that were found in KV */
     int32_t prefilled;        /* and that were run */

@@ -89,6 +89,8 @@ int32_t ltlm_sequence_load(ltlm_sequence *sequence, const uint8_t *bytes, size_t
 
 typedef struct ltlm_generation ltlm_generation;
 
+enum { LTLM_MOST_ALTERNATIVES = 20 };
+
 /* Sampling goes: penalties, biases, suppressed tokens and mask; then greedy if temperature is 0 or top_k
  * is 1; else temperature, top_k, top_p, min_p, and one draw from a generator that depends on the seed and
  * the position alone, so that what else runs changes nothing. Penalties look at the prompt and the reply
@@ -113,6 +115,8 @@ typedef struct {
     const float *biases;         /* added to their logits */
     size_t bias_count;
     bool log_probabilities;      /* log_softmax of the model's logits, before all of the above */
+    int32_t alternatives;        /* so many of the likeliest tokens at each place, with theirs:
+                                    0..LTLM_MOST_ALTERNATIVES; not looked at unless tokens are sampled */
     bool keep_logits;            /* for ltlm_generation_logits */
     bool masked;                 /* waits for ltlm_generation_mask before each token */
     int32_t shared;              /* so many tokens of the prompt's beginning are of use to other sequences,
@@ -144,6 +148,9 @@ typedef enum {
 typedef struct {
     const int32_t *tokens;          /* new ones; shape: [count]; borrowed until the next take or delete */
     const float *log_probabilities; /* shape: [count]; NULL unless asked for */
+    const int32_t *alternatives;    /* likeliest first, whether chosen or not; -1: there are no more;
+                                       shape: [count, alternatives asked for]; NULL unless asked for */
+    const float *alternative_log_probabilities; /* the same shape */
     size_t count;
     bool needs_mask;    /* it waits for ltlm_generation_mask */
     int32_t end;        /* an ltlm_end; not LTLM_RUNNING once the last tokens are delivered */

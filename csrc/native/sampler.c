@@ -94,6 +94,8 @@ int32_t ltlm__sampler_check(const ltlm_generation_options *options, int32_t voca
         wrong = "frequency_penalty is not finite";
     } else if (o->no_repeat_ngram < 0) {
         wrong = "no_repeat_ngram is less than 0";
+    } else if (o->alternatives < 0 || o->alternatives > LTLM_MOST_ALTERNATIVES) {
+        wrong = "alternatives is not within 0 and 20";
     } else if (!are_finite(o->biases, o->bias_count)) {
         wrong = "a bias is not finite";
     }
@@ -332,7 +334,42 @@ int32_t ltlm__sampler_next(ltlm__sampler *sampler, const ltlm__sample *sample)
     return draw(items, count, o->seed, sample->count);
 }
 
+/* ---- log-probabilities ------------------------------------------------------------------------- */
+
+/* A token with all of the probability may come out above 0 by rounding. */
+static float log_probability(float logit, float log_sum)
+{
+    float value = logit - log_sum;
+    return value > 0 ? 0 : value;
+}
+
 float ltlm__sampler_log_probability(const ltlm__sampler *sampler, const float *logits, int32_t token)
 {
-    return logits[token] - sampler->kernels->log_sum_exp(logits, sampler->vocabulary);
+    return log_probability(logits[token], sampler->kernels->log_sum_exp(logits, sampler->vocabulary));
+}
+
+/* By insertion: there are few. */
+static void sort(candidate *items, int32_t count)
+{
+    for (int32_t i = 1; i < count; i++) {
+        candidate item = items[i];
+        int32_t place = i;
+        for (; place > 0 && comes_before(item, items[place - 1]); place--) {
+            items[place] = items[place - 1];
+        }
+        items[place] = item;
+    }
+}
+
+void ltlm__sampler_likeliest(ltlm__sampler *sampler, const float *logits, int32_t count, int32_t *tokens,
+                             float *log_probabilities)
+{
+    float log_sum = sampler->kernels->log_sum_exp(logits, sampler->vocabulary);
+    int32_t found = select_top_k(sampler, logits, count);
+    sort(sampler->candidates, found);
+    for (int32_t i = 0; i < count; i++) {
+        candidate item = i < found ? sampler->candidates[i] : (candidate){-INFINITY, -1};
+        tokens[i] = item.token;
+        log_probabilities[i] = log_probability(item.weight, log_sum);
+    }
 }

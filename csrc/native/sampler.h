@@ -34,4 +34,9 @@ int32_t ltlm__sampler_next(ltlm__sampler *sampler, const ltlm__sample *sample);
 /* log(softmax(logits)[token]). */
 float ltlm__sampler_log_probability(const ltlm__sampler *sampler, const float *logits, int32_t token);
 
+/* The `count` likeliest tokens, likeliest first, the first of equals before the others, and their
+ * log-probabilities; -1 and -INFINITY where there are no more. count: 1..LTLM_MOST_ALTERNATIVES. */
+void ltlm__sampler_likeliest(ltlm__sampler *sampler, const float *logits, int32_t count, int32_t *tokens,
+                             float *log_probabilities);
+
 #endif /* LTLM_SAMPLER_H */

@@ -147,6 +147,45 @@ TEST(log_probabilities_come_with_the_tokens)
     delete_model(model);
 }
 
+TEST(alternatives_come_with_the_tokens)
+{
+    enum { MANY = 3 };
+    ltlm_model *model = new_model(0, 0);
+    ltlm_sequence *sequence = new_sequence(model);
+    text prompt = prompt_of(1, 20), all = prompt;
+    ltlm_generation_options options = greedy(30);
+    options.log_probabilities = true;
+    options.alternatives = MANY;
+    ltlm_generation *generation = start_with(sequence, &prompt, options);
+    ltlm_progress progress;
+    do {
+        ASSERT_INT(LTLM_OK, ltlm_generation_take(generation, 4, 5, PATIENCE_MS, &progress));
+        for (size_t i = 0; i < progress.count; i++) {
+            const int32_t *tokens = progress.alternatives + i * MANY;
+            const float *told = progress.alternative_log_probabilities + i * MANY;
+            ASSERT_INT(progress.tokens[i], tokens[0]); /* greedy: it is the likeliest */
+            ASSERT(told[0] == progress.log_probabilities[i]);
+            for (int32_t at = 0; at < MANY; at++) {
+                double expected = log_probability(all.tokens, all.count, tokens[at]);
+                ASSERT(fabs(expected - (double)told[at]) < 1e-4);
+                ASSERT(at == 0 || (tokens[at] != tokens[at - 1] && told[at] <= told[at - 1]));
+            }
+            all.tokens[all.count++] = progress.tokens[i];
+        }
+    } while (progress.end == LTLM_RUNNING);
+    ASSERT_INT(50, all.count);
+    ltlm_generation_delete(generation);
+
+    options.score_from = 10; /* nothing is sampled, so there is nothing beside it */
+    generation = start_with(sequence, &prompt, options);
+    ASSERT_INT(LTLM_OK, ltlm_generation_take(generation, 1, 0, PATIENCE_MS, &progress));
+    ASSERT(progress.log_probabilities);
+    ASSERT(!progress.alternatives);
+    ltlm_generation_delete(generation);
+    delete_sequence(sequence);
+    delete_model(model);
+}
+
 TEST(a_prompt_is_scored)
 {
     static const int32_t froms[] = {1, 2, 60, 119};
@@ -656,6 +695,7 @@ TEST(memory_may_run_out_while_one_starts)
     options.stop_count = options.suppressed_count = options.bias_count = 2;
     options.biases = biases;
     options.log_probabilities = true;
+    options.alternatives = 2;
     options.max_tokens = 1;
     options.masked = true; /* so that nothing runs to its end meanwhile */
     int live = test_alloc_live();
@@ -675,7 +715,7 @@ TEST(memory_may_run_out_while_one_starts)
             continue;
         }
         test_alloc_fail_after(-1);
-        ASSERT(successes >= 8);
+        ASSERT(successes >= 10);
         ltlm_generation_delete(generation);
         break;
     }
@@ -691,6 +731,7 @@ TESTS(RUN(greedy_tokens_follow_from_all_tokens_before)                          
       RUN(the_end_can_be_taken_again)                                                //
       RUN(a_prefill_alone_makes_no_token)                                            //
       RUN(log_probabilities_come_with_the_tokens)                                    //
+      RUN(alternatives_come_with_the_tokens)                                         //
       RUN(a_prompt_is_scored)                                                        //
       RUN(a_conversation_goes_on_where_it_was)                                       //
       RUN(a_shared_beginning_outlives_who_computed_it)                               //

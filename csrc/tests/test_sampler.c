@@ -420,6 +420,58 @@ TEST(log_probabilities_are_those_of_the_model)
     ltlm__sampler_delete(sampler);
 }
 
+TEST(a_certain_token_has_a_log_probability_of_0)
+{
+    ltlm__sampler *sampler = new_sampler(VOCABULARY);
+    for (int32_t i = 0; i < VOCABULARY; i++) {
+        logits[i] = i == 5 ? 90 : -90;
+    }
+    ASSERT(ltlm__sampler_log_probability(sampler, logits, 5) <= 0);
+    ASSERT(ltlm__sampler_log_probability(sampler, logits, 5) > -1e-5f);
+    ltlm__sampler_delete(sampler);
+}
+
+/* The likeliest tokens, found by looking for each of them. */
+static void check_likeliest(int32_t count)
+{
+    ltlm__sampler *sampler = new_sampler(VOCABULARY);
+    int32_t tokens[LTLM_MOST_ALTERNATIVES];
+    float told[LTLM_MOST_ALTERNATIVES];
+    bool taken[VOCABULARY] = {false};
+    ltlm__sampler_likeliest(sampler, logits, count, tokens, told);
+    for (int32_t i = 0; i < count; i++) {
+        int32_t best = -1;
+        for (int32_t token = 0; token < VOCABULARY; token++) {
+            bool is_one = !taken[token] && logits[token] > -INFINITY;
+            best = is_one && (best < 0 || logits[token] > logits[best]) ? token : best;
+        }
+        ASSERT_INT(best, tokens[i]);
+        if (best < 0) {
+            ASSERT(told[i] == -INFINITY);
+            continue;
+        }
+        ASSERT(told[i] == ltlm__sampler_log_probability(sampler, logits, best));
+        taken[best] = true;
+    }
+    ltlm__sampler_delete(sampler);
+}
+
+TEST(the_likeliest_tokens_come_in_their_order)
+{
+    scatter();
+    check_likeliest(1);
+    check_likeliest(7);
+    check_likeliest(LTLM_MOST_ALTERNATIVES);
+    for (int32_t i = 0; i < VOCABULARY; i++) {
+        logits[i] = (float)(i % 300); /* equal ones: the first comes first */
+    }
+    check_likeliest(LTLM_MOST_ALTERNATIVES);
+    for (int32_t i = 0; i < VOCABULARY; i++) {
+        logits[i] = i % 400 == 3 ? (float)i / 1000 : -INFINITY; /* there are three */
+    }
+    check_likeliest(LTLM_MOST_ALTERNATIVES);
+}
+
 /* ---- options ---- */
 
 static void refused(ltlm_generation_options options, const char *why)
@@ -454,6 +506,8 @@ TEST(options_out_of_range_are_refused_by_name)
     REFUSED("presence_penalty", options.presence_penalty = NAN);
     REFUSED("frequency_penalty", options.frequency_penalty = -INFINITY);
     REFUSED("no_repeat_ngram", options.no_repeat_ngram = -2);
+    REFUSED("alternatives", options.alternatives = -1);
+    REFUSED("alternatives", options.alternatives = LTLM_MOST_ALTERNATIVES + 1);
     REFUSED("suppressed token is not within 0 and 999", options.suppressed = tokens,
             options.suppressed_count = 2);
     REFUSED("suppressed token", options.suppressed = below, options.suppressed_count = 1);
@@ -488,5 +542,7 @@ TESTS(RUN(draws_follow_the_softmax)                                             
       RUN(a_mask_is_never_broken)                                                  //
       RUN(nan_and_infinity_do_no_harm)                                             //
       RUN(log_probabilities_are_those_of_the_model)                                //
+      RUN(a_certain_token_has_a_log_probability_of_0)                              //
+      RUN(the_likeliest_tokens_come_in_their_order)                                //
       RUN(options_out_of_range_are_refused_by_name)                                //
       RUN(memory_may_run_out))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from litertlm._engine.seam import EngineInfo
@@ -36,6 +37,11 @@ class ModelFacts:
     supports_tools: bool
     chat_template: str = ""
     digest: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its file's, without folder and suffix."""
+        return Path(self.path).stem
 
 
 @runtime_checkable

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from litertlm._engine.honoured import require_honoured
 from litertlm._engine.seam import Conversation, Engine, Mark, Preface, Turn
 from litertlm.errors import ClosedError
 from litertlm.messages import Audio, Image, Message, Score
@@ -153,7 +154,10 @@ class PairedConversation:
     def prepare(self, message: Message, options: TurnOptions) -> Turn:
         """A turn that has not begun."""
         where = self._for(message)
-        if where is self._all[0] and not _holds_media(self._preface.messages):
+        if self._is_media(where):
+            # The chat knows only what the text engine honours.
+            require_honoured(options, self._engine.media.info)
+        else:
             options = replace(options, visual_token_budget=None)  # there is nothing to look at
         turn = where.prepare(message, options)
         self._where = where
@@ -193,17 +197,18 @@ class PairedConversation:
 
     def _for(self, message: Message) -> Conversation:
         """The conversation in which ``message`` can be said after all that was said."""
-        said = self._where.messages
-        if not _holds_media((message,)) or _holds_media(said) or self._is_on_media():
+        if not _holds_media((message,)) or self._is_media(self._where):
             return self._where
+        said = self._where.messages
         latest = self._all[-1]
         if latest is not self._where and latest.messages == said:
             return latest  # opened to count what is sent now
         self._all.append(self._engine.media.open(replace(self._preface, messages=said)))
         return self._all[-1]
 
-    def _is_on_media(self) -> bool:
-        return self._where is not self._all[0] or _holds_media(self._preface.messages)
+    def _is_media(self, where: Conversation) -> bool:
+        """Whether it is one of the media engine."""
+        return where is not self._all[0] or _holds_media(where.messages)
 
     def _suiting(self, messages: tuple[Message, ...]) -> Engine:
         return self._engine.media if _holds_media(messages) else self._engine.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from litertlm.options import Sampler
@@ -17,5 +18,5 @@ def effective_sampler(*asked: Sampler) -> Sampler:
 
     if first("temperature") == 0 or first("top_k") == 1:
         # Greedy is top-k 1: at temperature 0 the engine would divide by it.
-        return Sampler(temperature=1.0, top_k=1, top_p=1.0, seed=0)
-    return Sampler(first("temperature"), first("top_k"), first("top_p"), first("seed"))
+        return Sampler(temperature=1.0, top_k=1, top_p=1.0, min_p=0.0, seed=0)
+    return Sampler(**{field.name: first(field.name) for field in fields(Sampler)})

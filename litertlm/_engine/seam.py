@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from litertlm.errors import LiteRTLMError
-from litertlm.messages import Message, Score, Timings, ToolCall
+from litertlm.messages import Message, Score, Timings, TokenLogprob, ToolCall
 from litertlm.options import Sampler, TurnOptions
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class EngineInfo:
         cache_dir: Where weight caches are kept, None when nowhere.
         keeps_cache: Whether rewinding and forking keep the KV cache; otherwise the next turn prefills what
             was said again.
-        options: The names of the :class:`~litertlm.options.TurnOptions` that it honours; the chat refuses the
-            others.
+        options: What it honours of what :attr:`litertlm.options.TurnOptions.wanted` may name; the chat
+            refuses the others.
         media_engine: Which engine takes conversations that hold images or recordings, when it is another one.
         reason: Why it is not our own engine, None when it is.
     """
@@ -101,11 +101,12 @@ class Preface:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of what the model says."""
+    """A piece of what the model says, and the tokens that have come with it, if they were asked for."""
 
     text: str = ""
     thinking: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +275,10 @@ class Engine(Protocol):
     def complete(self, prompt: str, options: TurnOptions) -> Turn:
         """Continue a text, without a chat template and apart from every conversation; not begun yet.
 
-        Honours ``max_output_tokens``, ``timeout``, ``sampler`` and ``stop``.
+        Honours at least ``max_output_tokens``, ``timeout``, ``sampler`` and ``stop``.
+
+        Raises:
+            OptionError: Something else is asked for that it does not honour here.
         """
         ...
 

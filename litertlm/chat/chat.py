@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from litertlm.chat.gate import Gate
 from litertlm.chat.limits import Limits
 from litertlm.chat.opening import Begin, again, answering, edited, making_calls, pending_calls, saying
 from litertlm.chat.overflow import OnOverflow
+from litertlm.chat.places import Place
 from litertlm.chat.room import RoomKeeper
 from litertlm.chat.settings import SendOptions, Settings
 from litertlm.chat.stream import Stream, read_through
@@ -66,20 +66,20 @@ class Chat:
         *,
         toolset: Toolset,
         model: ModelFacts,
-        limit: int | None,
         on_overflow: OnOverflow,
         waits: bool,
         observers: Observers,
+        place: Place,
     ) -> None:
         self._timeline = timeline
         self._settings = settings
         self._toolset = toolset
         self._model = model
         self._created = datetime.now(timezone.utc)
-        self._limit = limit
         self._on_overflow = on_overflow
         self._gate = Gate(waits=waits)
         self._observers = observers
+        self._place = place
         self._closes = False
         # Where async handlers run; None: on a loop of their own.
         self.handlers_loop: AbstractEventLoop | None = None
@@ -107,7 +107,7 @@ class Chat:
     @property
     def context(self) -> Context:
         """How full the chat is."""
-        return Context(self._limit, self.token_count)
+        return Context(self._timeline.engine.info.max_context, self.token_count)
 
     @property
     def pending_tool_calls(self) -> tuple[ToolCall, ...]:
@@ -160,13 +160,12 @@ class Chat:
             parts: In the order in which the model gets them; strings are text.
             **options: See :class:`~litertlm.chat.SendOptions`.
         """
-        message = user_message(parts, self._model.modalities, caller="send_multi")
-        return read_through(self._begin(saying(message), options, "send_multi"))
+        return read_through(self.send_multi_stream(parts, **options))
 
     def send_multi_stream(self, parts: Iterable[PartLike], **options: Unpack[SendOptions]) -> Stream:
         """As :meth:`send_multi`, piece by piece."""
-        message = user_message(parts, self._model.modalities, caller="send_multi_stream")
-        return self._begin(saying(message), options, "send_multi_stream")
+        message = user_message(parts, self._model.modalities, caller="send_multi")
+        return self._begin(saying(message), options, "send_multi")
 
     def send_tool_result(
         self, results: ToolResult | Iterable[ToolResult], **options: Unpack[SendOptions]
@@ -280,17 +279,18 @@ class Chat:
 
         Raises:
             ChatBusy: A turn is running.
+            TooManyChats: The client has as many open as it may have.
         """
-        with self._gate.held():
+        with self._gate.held(), self._place.another() as place:
             return Chat(
                 self._timeline.fork(),
                 self._settings,
                 toolset=self._toolset,
                 model=self._model,
-                limit=self._limit,
                 on_overflow=self._on_overflow,
                 waits=self._gate.waits,
                 observers=self._observers.forked(),
+                place=place,
             )
 
     def record(self) -> ChatRecord:
@@ -342,6 +342,7 @@ class Chat:
         """Stop the turn in progress and free the KV cache. Idempotent."""
         self._gate.close()
         self._timeline.close()
+        self._place.free()
 
     def close_when_idle(self) -> None:
         """Close after the turn in progress, or now if there is none."""
@@ -363,7 +364,7 @@ class Chat:
         return markdown_of(self.history)
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else f"{self.token_count} of {self._limit or '?'} tokens"
+        state = "closed" if self.closed else f"{self.token_count} of {self.context.limit or '?'} tokens"
         return f"<Chat: {len(self.history)} messages, {state}>"
 
     # -- inside ------------------------------------------------------------------------------------------
@@ -380,7 +381,7 @@ class Chat:
             toolset=self._toolset,
             tools=self._tool_run(settings, limits, watch),
             limits=limits,
-            room=RoomKeeper(self._timeline, self._limit, self._on_overflow, limits),
+            room=RoomKeeper(self._timeline, self.context.limit, self._on_overflow, limits),
             watch=watch,
             done=self._leave,
         )
@@ -411,8 +412,7 @@ class Chat:
         )
 
     def _turn_info(self) -> TurnInfo:
-        model = Path(self._model.path).stem
-        return TurnInfo(self, model, self._timeline.engine.info.engine, tuple(self._toolset))
+        return TurnInfo(self, self._model.name, self._timeline.engine.info.engine, tuple(self._toolset))
 
     def _leave(self, turn: ChatTurn) -> None:
         self._gate.leave(turn)

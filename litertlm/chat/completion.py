@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from litertlm._engine.seam import Delta, Engine
+from litertlm.chat.hop import hop_of
 from litertlm.chat.limits import Limits
 from litertlm.chat.settings import SendOptions, Settings
-from litertlm.chat.turn import hop_of
 from litertlm.errors import DeadlineExceeded, MessageError, OptionError
 from litertlm.messages import Reply, Score
 from litertlm.tools import CancelToken
 
 __all__ = ["complete", "score"]
 
-HONOURED = ("max_output_tokens", "sampler", "signal", "stop", "timeout")
+HONOURED = frozenset(
+    {
+        "max_output_tokens",
+        "timeout",
+        "signal",
+        "sampler",
+        "repetition_penalty",
+        "presence_penalty",
+        "frequency_penalty",
+        "no_repeat_ngram",
+        "suppressed_tokens",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "stop",
+    }
+)
+"""What means something without messages; of these, engines refuse what they cannot do."""
 
 
 def complete(engine: Engine, text: str, options: SendOptions) -> Reply:
@@ -53,6 +70,7 @@ def complete(engine: Engine, text: str, options: SendOptions) -> Reply:
         usage=hop.usage,
         timings=hop.timings,
         hops=(hop,),
+        logprobs=hop.logprobs,
         raw=turn.end.raw,
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from litertlm.errors import OptionError, ReplyFormatError
 from litertlm.messages import Reply
-from litertlm.options import JsonSchema, Regex, ResponseFormat
+from litertlm.options import JsonSchema, Lark, Regex, ResponseFormat
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["OutputFormat", "ResponseFormatLike", "output_format"]
 
 ResponseFormatLike: TypeAlias = "ResponseFormat | Mapping[str, Any] | type[BaseModel]"
-"""A regular expression, a JSON schema (also as a dict), or a pydantic model class."""
+"""A regular expression, a Lark grammar, a JSON schema (also as a dict), or a pydantic model class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class OutputFormat:
         return False
 
     def parse(self, reply: Reply) -> Any:
-        """The reply's text as an object: a model, JSON values, or for a regular expression the text itself.
+        """The reply's text as an object: a model, JSON values, or for other grammars the text itself.
 
         Raises:
             ReplyFormatError: It was cut before its end, or does not fit.
@@ -70,7 +70,7 @@ def output_format(value: ResponseFormatLike) -> OutputFormat:
     Raises:
         OptionError: It is none.
     """
-    if isinstance(value, Regex | JsonSchema):
+    if isinstance(value, Regex | JsonSchema | Lark):
         return OutputFormat(value)
     if isinstance(value, Mapping):
         return OutputFormat(JsonSchema(value))
@@ -78,5 +78,6 @@ def output_format(value: ResponseFormatLike) -> OutputFormat:
         return OutputFormat(JsonSchema(value.model_json_schema()), value)
     raise OptionError(
         f"response_format cannot be {value!r}",
-        hint="Use Regex(...), JsonSchema(...), a dict with a JSON schema, or a pydantic model class.",
+        hint="Use Regex(...), Lark(...), JsonSchema(...), a dict with a JSON schema, or a pydantic model "
+        "class.",
     )

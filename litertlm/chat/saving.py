@@ -14,7 +14,7 @@ from litertlm.chat.portable import ChatRecord, ModelIdentity, ToolRecord
 from litertlm.chat.settings import SendOptions, Settings
 from litertlm.chat.timeline import State, Timeline
 from litertlm.messages import Message
-from litertlm.options import JsonSchema, Regex, Sampler, TurnOptions
+from litertlm.options import JsonSchema, Lark, Regex, ResponseFormat, Sampler, TurnOptions
 from litertlm.tools import Tool, Toolset
 
 if TYPE_CHECKING:
@@ -66,7 +66,11 @@ def options_of(settings: Mapping[str, Any]) -> SendOptions:
     }
     shape = said.get("response_format")
     if isinstance(shape, Mapping):
-        said["response_format"] = Regex(shape["regex"]) if "regex" in shape else JsonSchema(shape["schema"])
+        said["response_format"] = _format_of(shape)
+    biases = said.get("logit_bias")
+    if isinstance(biases, Mapping):
+        # The keys of an object are texts; what is no id is refused like one that a caller passes.
+        said["logit_bias"] = {_token_of(key): bias for key, bias in biases.items()}
     return cast("SendOptions", said)
 
 
@@ -114,12 +118,31 @@ def _settings_json(settings: Settings) -> dict[str, Any]:
         value = getattr(settings.decoding, field.name)
         if value != getattr(default.decoding, field.name):
             found[field.name] = _json(value)
+    if settings.decoding.logit_bias:
+        found["logit_bias"] = {str(token): bias for token, bias in settings.decoding.logit_bias}
     if settings.output is not None:
-        grammar = settings.output.grammar
-        found["response_format"] = (
-            {"regex": grammar.pattern} if isinstance(grammar, Regex) else {"schema": dict(grammar.schema)}
-        )
+        found["response_format"] = _format_json(settings.output.grammar)
     return found
+
+
+def _format_json(form: ResponseFormat) -> dict[str, Any]:
+    match form:
+        case Regex(pattern):
+            return {"regex": pattern}
+        case Lark(grammar):
+            return {"lark": grammar}
+        case JsonSchema(schema):
+            return {"schema": dict(schema)}
+
+
+def _format_of(said: Mapping[str, Any]) -> ResponseFormat:
+    if "regex" in said:
+        return Regex(said["regex"])
+    return Lark(said["lark"]) if "lark" in said else JsonSchema(said["schema"])
+
+
+def _token_of(key: str) -> int | str:
+    return int(key) if key.isascii() and key.isdigit() and len(key) <= 10 else key
 
 
 def _json(value: Any) -> Any:

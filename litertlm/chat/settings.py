@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from litertlm._engine.honoured import require_honoured
 from litertlm._engine.seam import EngineInfo
 from litertlm.chat.output import OutputFormat, ResponseFormatLike, output_format
 from litertlm.errors import OptionError
@@ -35,10 +36,15 @@ class SendOptions(TypedDict, total=False):
         sampler: How tokens are chosen; fields left out are the chat's.
         repetition_penalty, presence_penalty, frequency_penalty, no_repeat_ngram, suppressed_tokens, thinking,
             thinking_budget, visual_token_budget: See :class:`~litertlm.options.TurnOptions`.
+        logit_bias: What is added to the logits of tokens before sampling, by token id, -100..100 as in
+            OpenAI's API: with most models 100 forces a token and -100 forbids it.
+        logprobs: True: ``reply.logprobs`` tells how likely the model found each token that it generated, and
+            so do chunks.
+        top_logprobs: With ``logprobs``: this many of the likeliest tokens at each place, too, 0..20.
         stop: A text, or up to 16, before the first of which the reply ends.
         response_format: What the final answer must look like: :class:`~litertlm.Regex`,
-            :class:`~litertlm.JsonSchema`, a dict with a JSON schema, or a pydantic model class. The object is
-            ``reply.parsed``. Tools may still be called before.
+            :class:`~litertlm.Lark`, :class:`~litertlm.JsonSchema`, a dict with a JSON schema, or a pydantic
+            model class. The object is ``reply.parsed``. Tools may still be called before.
         max_tool_hops: Most rounds of tools in one turn, >= 0; 5 if nothing is said.
         answer_at_hop_limit: True: after the last round the model answers without tools; False: a further call
             raises ToolHopsExceeded.
@@ -61,9 +67,12 @@ class SendOptions(TypedDict, total=False):
     frequency_penalty: float | None
     no_repeat_ngram: int | None
     suppressed_tokens: Sequence[int] | None
+    logit_bias: Mapping[int, float] | None
     thinking: bool | None
     thinking_budget: int | None
     visual_token_budget: int | None
+    logprobs: bool | None
+    top_logprobs: int | None
     stop: str | Sequence[str] | None
     response_format: ResponseFormatLike | None
     max_tool_hops: int | None
@@ -113,13 +122,8 @@ class Settings:
 
     def check_honoured(self, info: EngineInfo) -> None:
         """Raises OptionError if something is asked for that the engine does not do."""
-        wanted = self.decoding.wanted | ({"response_format"} if self.output else set())
-        ignored = sorted(wanted - info.options)
-        if ignored:
-            raise OptionError(
-                f"The {info.engine} engine cannot do {', '.join(ignored)}",
-                hint=f"It can do: {', '.join(sorted(info.options))}.",
-            )
+        form = self.output.grammar if self.output else None
+        require_honoured(replace(self.decoding, response_format=form), info)
 
     def changed(self, options: SendOptions, caller: str) -> Settings:
         """These settings with a call's options.
@@ -147,6 +151,8 @@ class Settings:
             said["stop"] = (said["stop"],) if isinstance(said["stop"], str) else tuple(said["stop"])
         if "suppressed_tokens" in said:
             said["suppressed_tokens"] = tuple(said["suppressed_tokens"])
+        if "logit_bias" in said:
+            said["logit_bias"] = tuple(said["logit_bias"].items())
         engines = {field.name for field in fields(TurnOptions)}
         decoding = {name: value for name, value in said.items() if name in engines}
         others = {name: value for name, value in said.items() if name not in engines}
@@ -160,7 +166,7 @@ def _check(said: dict[str, Any]) -> None:
     check_integer("max_tool_repeats", said.get("max_tool_repeats"), 2, 10_000)
     check_integer("max_tool_result_tokens", said.get("max_tool_result_tokens"), 16, 2**31 - 1)
     check_number("tool_timeout", said.get("tool_timeout"), 0.001, float("inf"))
-    for name in ("answer_at_hop_limit", "return_tool_requests", "thinking"):
+    for name in ("answer_at_hop_limit", "return_tool_requests", "thinking", "logprobs"):
         if not isinstance(said.get(name, False), bool):
             raise OptionError(f"{name} is True or False, not {said[name]!r}")
     for name in ("approve", "on_event"):
@@ -171,6 +177,8 @@ def _check(said: dict[str, Any]) -> None:
     for name in ("stop", "suppressed_tokens"):
         if not isinstance(said.get(name, ()), Sequence):
             raise OptionError(f"{name} must be a list, not {type(said[name]).__name__}")
+    if not isinstance(said.get("logit_bias", {}), Mapping):
+        raise OptionError(f"logit_bias must be a dict, not {type(said['logit_bias']).__name__}")
 
 
 def _merged(under: Sampler, over: Sampler) -> Sampler:

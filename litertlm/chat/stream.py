@@ -18,12 +18,12 @@ __all__ = ["Stream", "chunk_of", "read_through"]
 def chunk_of(event: Event) -> Chunk | None:
     """What an event is to who reads chunks; None: nothing."""
     match event:
-        case events.TextDelta(text):
-            return Chunk(text)
-        case events.ThinkingDelta(text):
-            return Chunk(thinking=text)
-        case events.ToolCallDelta(calls):
-            return Chunk(tool_calls=calls)
+        case events.TextDelta(text, logprobs):
+            return Chunk(text, logprobs=logprobs)
+        case events.ThinkingDelta(text, logprobs):
+            return Chunk(thinking=text, logprobs=logprobs)
+        case events.ToolCallDelta(calls, logprobs):
+            return Chunk(tool_calls=calls, logprobs=logprobs)
         case events.TurnEnded(reply):
             return Chunk(reply=reply)
         case _:

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from litertlm import events
-from litertlm._engine.seam import Delta, Turn, TurnEnd
+from litertlm._engine.seam import Delta, Turn
+from litertlm.chat.hop import events_of, hop_of
 from litertlm.chat.limits import Limits
 from litertlm.chat.opening import Begin, Opening
 from litertlm.chat.output import OutputFormat
@@ -20,7 +21,7 @@ from litertlm.chat.settings import Settings
 from litertlm.chat.timeline import State, Timeline
 from litertlm.errors import Cancelled, ClosedError, DeadlineExceeded, ToolHopsExceeded
 from litertlm.events import Event
-from litertlm.messages import FinishReason, Hop, Message, Reply, Text, ToolCall, Usage
+from litertlm.messages import Hop, Message, Reply, Text, ToolCall, Usage
 from litertlm.observers import Watch
 from litertlm.options import TurnOptions
 from litertlm.tools import ToolsPaused
@@ -28,7 +29,7 @@ from litertlm.tools import ToolsPaused
 if TYPE_CHECKING:
     from litertlm.tools import ToolRun, Toolset
 
-__all__ = ["ChatTurn", "hop_of"]
+__all__ = ["ChatTurn"]
 
 
 class ChatTurn:
@@ -263,12 +264,7 @@ class ChatTurn:
                 if delta.tool_calls:
                     delta = replace(delta, tool_calls=self._toolset.clean(delta.tool_calls))
                 said.append(delta)
-                if delta.thinking:
-                    yield events.ThinkingDelta(delta.thinking)
-                if delta.text:
-                    yield events.TextDelta(delta.text)
-                if delta.tool_calls:
-                    yield events.ToolCallDelta(delta.tool_calls)
+                yield from events_of(delta)
             self._limits.check()
         if isinstance(native.end.error, DeadlineExceeded):
             raise self._limits.too_late()
@@ -354,29 +350,9 @@ class ChatTurn:
             usage=sum((hop.usage for hop in hops), Usage()),
             timings=timings,
             hops=hops,
+            logprobs=last.logprobs,
             raw="\n".join(self._raw),
         )
-
-
-def hop_of(said: list[Delta], end: TurnEnd) -> Hop:
-    """What one generation came to."""
-    calls = tuple(call for delta in said for call in delta.tool_calls)
-    finish: FinishReason = "tool_calls" if calls else "length" if end.cut else "stop"
-    usage = Usage(
-        prompt_tokens=end.prompt_tokens,
-        completion_tokens=end.completion_tokens,
-        reused_tokens=end.reused_tokens,
-        image_tokens=end.image_tokens,
-        audio_tokens=end.audio_tokens,
-    )
-    return Hop(
-        text="".join(delta.text for delta in said),
-        thinking="".join(delta.thinking for delta in said),
-        tool_calls=calls,
-        finish_reason=finish,
-        usage=usage,
-        timings=end.timings,
-    )
 
 
 def _answer(hop: Hop) -> Message:

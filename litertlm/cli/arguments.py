@@ -162,6 +162,12 @@ def _model(parser: argparse.ArgumentParser) -> None:
 def _reply(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-s", "--system", metavar="TEXT", help="how the model should behave")
     parser.add_argument("--temperature", type=float, metavar="T", help="0: always the likeliest word")
+    parser.add_argument(
+        "--min-p",
+        type=float,
+        metavar="P",
+        help="leave out words less likely than P times the likeliest",
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same answer")
     parser.add_argument(
         "--max-output-tokens", type=int, metavar="N", help="cut the answer after this many tokens"

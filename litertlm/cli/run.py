@@ -69,7 +69,7 @@ def open_chat(client: Client, arguments: Namespace, system: str | None = None) -
     """
     return client.chat(
         system or arguments.system,
-        sampler=Sampler(temperature=arguments.temperature, seed=arguments.seed),
+        sampler=Sampler(temperature=arguments.temperature, min_p=arguments.min_p, seed=arguments.seed),
         max_output_tokens=arguments.max_output_tokens,
         thinking=arguments.think,
     )

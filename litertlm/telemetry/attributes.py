@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from litertlm.messages import Audio, Hop, Image, Message, Part, Text, ToolCall, ToolResult, Usage
-from litertlm.options import TurnOptions
+from litertlm.options import JsonSchema, ResponseFormat, TurnOptions
 
 __all__ = [
     "error_attributes",
@@ -34,7 +34,7 @@ def request_attributes(options: TurnOptions) -> Attributes:
         "gen_ai.request.frequency_penalty": options.frequency_penalty,
         "gen_ai.request.presence_penalty": options.presence_penalty,
         "gen_ai.request.stop_sequences": options.stop or None,
-        "gen_ai.output.type": None if options.response_format is None else "json",
+        "gen_ai.output.type": _output_type(options.response_format),
     }
     return {name: value for name, value in asked.items() if value is not None}
 
@@ -104,3 +104,10 @@ def _part(part: Part) -> dict[str, Any]:
             return {"type": "tool_call_response", "id": identity, "response": result}
         case Image() | Audio():
             return {"type": type(part).__name__.lower()}
+
+
+def _output_type(form: ResponseFormat | None) -> str | None:
+    """By the name that the conventions have for it."""
+    if form is None:
+        return None
+    return "json" if isinstance(form, JsonSchema) else "text"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from litertlm._engine.seam import Mark, Preface, ToolSpec
@@ -218,12 +218,9 @@ class FakeConversation(Stage):
 
 def merged(sampler: Sampler, override: Sampler) -> Sampler:
     """``sampler`` with what ``override`` sets."""
-    names = ("temperature", "top_k", "top_p", "seed")
-    values = {
-        name: getattr(sampler, name) if getattr(override, name) is None else getattr(override, name)
-        for name in names
-    }
-    return Sampler(**values)
+    names = [field.name for field in fields(Sampler)]
+    said = {name: value for name in names if (value := getattr(override, name)) is not None}
+    return replace(sampler, **said)
 
 
 def check_options(options: TurnOptions, supported: frozenset[str]) -> None:

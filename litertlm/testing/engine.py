@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from types import TracebackType
 from typing import Any, Literal
 
@@ -15,8 +13,9 @@ from litertlm._engine.model import ModelFacts
 from litertlm._engine.seam import EngineInfo, Preface
 from litertlm.errors import EngineError, MessageError, OptionError
 from litertlm.messages import Score
-from litertlm.options import Sampler, TurnOptions, check_integer
+from litertlm.options import FALLBACK_SAMPLER, OPTION_NAMES, TurnOptions, check_integer
 from litertlm.testing.conversation import FakeConversation, check_options
+from litertlm.testing.logprobs import logprob_of
 from litertlm.testing.machine import Entry, Machine, Settings
 from litertlm.testing.records import TurnRecord
 from litertlm.testing.script import FakeReply, Gate, Place, Responder, ScriptError
@@ -25,10 +24,10 @@ from litertlm.testing.turn import FakeTurn, Prompt, Stage
 
 __all__ = ["FakeEngine"]
 
-OPTIONS = frozenset(field.name for field in fields(TurnOptions))
 # What a completion, which has no messages, can honour.
-OF_COMPLETIONS = frozenset({"max_output_tokens", "timeout", "sampler", "stop"})
-SAMPLER = Sampler(temperature=1.0, top_k=64, top_p=0.95, seed=0)
+OF_COMPLETIONS = OPTION_NAMES - {
+    "thinking", "thinking_budget", "visual_token_budget", "response_format", "Lark", "tools",
+}  # fmt: skip
 
 
 class FakeEngine:
@@ -79,11 +78,11 @@ class FakeEngine:
         check_integer("audio_tokens", audio_tokens, 1, 2**31 - 1)
         if not (math.isfinite(patience) and patience > 0):
             raise OptionError(f"patience must be more than 0 seconds, not {patience}")
-        supported = OPTIONS if options is None else frozenset({"timeout", *options})
-        if not supported <= OPTIONS:
+        supported = OPTION_NAMES if options is None else frozenset({"timeout", *options})
+        if not supported <= OPTION_NAMES:
             raise OptionError(
-                f"There are no turn options {', '.join(sorted(supported - OPTIONS))}",
-                hint=f"There are {', '.join(sorted(OPTIONS))}.",
+                f"There are no turn options {', '.join(sorted(supported - OPTION_NAMES))}",
+                hint=f"There are {', '.join(sorted(OPTION_NAMES))}.",
             )
         taken = tuple(kind for kind in ("text", "image", "audio") if kind in {"text", *modalities})
         settings = Settings(
@@ -116,7 +115,7 @@ class FakeEngine:
             model_type="fake",
             modalities=taken,
             control_tokens=CONTROL_TOKENS,
-            sampler=SAMPLER,
+            sampler=FALLBACK_SAMPLER,
             supports_thinking=thinking,
             supports_tools=True,
         )
@@ -303,8 +302,7 @@ class FakeEngine:
         before, tokens = prompt, []
         for piece in self._machine.tokenizer.pieces(text):
             before += piece
-            share = zlib.crc32(before.encode("utf-8", "surrogatepass")) / 2**32
-            tokens.append(-1.0 - 4.0 * share)
+            tokens.append(logprob_of(before))
         return Score(math.fsum(tokens), tuple(tokens))
 
     def close(self) -> None:

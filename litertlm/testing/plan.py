@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from litertlm._engine.seam import Delta
 from litertlm.messages import ToolCall
 from litertlm.options import TurnOptions
-from litertlm.testing.prompts import render_call
+from litertlm.testing.logprobs import logprobs_of
+from litertlm.testing.prompts import STOP, render_call
 from litertlm.testing.script import FakeReply, chunk_number
 from litertlm.testing.tokens import Tokenizer
 
@@ -62,8 +63,8 @@ def make_plan(
         tokenizer: Counts.
         new_call_id: Names a tool call.
     """
-    text, stopped = _before_stop(reply.text, options.stop)
-    calls = () if stopped else tuple(ToolCall(new_call_id(), *call) for call in reply.tool_calls)
+    text, stop = _before_stop(reply.text, options.stop)
+    calls = () if stop else tuple(ToolCall(new_call_id(), *call) for call in reply.tool_calls)
     steps: list[Step] = []
     if thinking is not False:
         pieces = tokenizer.pieces(reply.thinking)[: options.thinking_budget]
@@ -76,16 +77,39 @@ def make_plan(
     if error is not None and reply.error_at != "start":
         steps = steps[: chunk_number(reply.error_at, len(steps))]
     limit = room if options.max_output_tokens is None else min(room, options.max_output_tokens)
-    kept = _within(steps, limit, tokenizer)
+    kept = list(_within(steps, limit, tokenizer))
     decoded = sum(step.tokens for step in steps)
     cut = decoded > limit or (error is None and decoded == limit)
+    if options.logprobs:
+        ending = tokenizer.pieces(stop or STOP)[:1] if not cut and error is None else []
+        kept = list(_with_logprobs(kept, ending, tokenizer, options.top_logprobs))
     return Plan(tuple(kept), cut, None if cut else error)
 
 
-def _before_stop(text: str, stops: tuple[str, ...]) -> tuple[str, bool]:
-    """The text before the first of the stop texts, and whether there is one."""
-    places = [place for stop in stops if (place := text.find(stop)) >= 0]
-    return (text[: min(places)], True) if places else (text, False)
+def _before_stop(text: str, stops: tuple[str, ...]) -> tuple[str, str]:
+    """The text before the first of the stop texts, and that one; "" if there is none."""
+    places = [(place, stop) for stop in stops if (place := text.find(stop)) >= 0]
+    place, stop = min(places, default=(len(text), ""))
+    return text[:place], stop
+
+
+def _with_logprobs(
+    steps: list[Step], ending: list[str], tokenizer: Tokenizer, alternatives: int
+) -> Iterator[Step]:
+    """The steps with their tokens; the one that ends the reply comes with the last."""
+    before = ""
+    for step in steps or [Step(Delta(), 0)] * len(ending):
+        written = _written(step.delta)
+        pieces = tokenizer.pieces(written) + (ending if not steps or step is steps[-1] else [])
+        told = logprobs_of(pieces, before, tokenizer, alternatives)
+        before += written
+        yield replace(step, delta=replace(step.delta, logprobs=told))
+
+
+def _written(delta: Delta) -> str:
+    """What the model writes to say it."""
+    raw = "".join(render_call(call.name, call.arguments) for call in delta.tool_calls)
+    return delta.text + delta.thinking + raw
 
 
 def _chunks(pieces: list[str], size: int | None) -> Iterator[tuple[str, int]]:
@@ -106,7 +130,6 @@ def _within(steps: list[Step], limit: int, tokenizer: Tokenizer) -> Iterator[Ste
             continue
         if left:
             delta = step.delta
-            raw = "".join(render_call(call.name, call.arguments) for call in delta.tool_calls)
-            part = "".join(tokenizer.pieces(delta.text + delta.thinking + raw)[:left])
+            part = "".join(tokenizer.pieces(_written(delta))[:left])
             yield Step(Delta(thinking=part) if delta.thinking else Delta(text=part), left)
         return

@@ -97,6 +97,13 @@ def test_system_message_and_seed_are_passed_on(cli: RunCommand, model_path: Path
     assert cli(*drawn, "--seed", "7") == cli(*drawn, "--seed", "7")
 
 
+def test_min_p_is_passed_on(cli: RunCommand, model_path: Path) -> None:
+    """With 1, the likeliest word is all that is left."""
+    asked = ("run", "-m", model_path, *SHORT, "Hello!")
+    greedy, hot = cli(*asked, "--temperature", "0"), cli(*asked, "--temperature", "4", "--min-p", "1")
+    assert hot.out == greedy.out
+
+
 @pytest.mark.parametrize("option", ["--stats", "--verbose", "-v"])
 def test_stats_go_to_stderr_in_one_line(cli: RunCommand, model_path: Path, option: str) -> None:
     """Under each of its names."""
@@ -116,6 +123,8 @@ def test_stats_go_to_stderr_in_one_line(cli: RunCommand, model_path: Path, optio
         (("--image", "-", "-"), b"", 2, "cannot be both"),
         (("Hello!",), b"\xff\xfe\xfd", 2, "not UTF-8"),
         (("Hello!", "--temperature", "-1"), b"", 2, "temperature"),
+        (("Hello!", "--min-p", "2"), b"", 2, "min_p"),
+        (("Hello!", "--min-p", "0.1", "--engine", "litert"), b"", 2, "litert engine cannot do min_p"),
         (("Hello!", "--max-output-tokens", "0"), b"", 2, "max_output_tokens"),
         (("Hello!", "--timeout", "-1"), b"", 2, "timeout"),
         (("--image", "no-such-picture.png"), b"", 1, "no-such-picture.png"),

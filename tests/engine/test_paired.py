@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from litertlm import Audio, Client, ClosedError, Image, ModalityUnavailable
+from litertlm import Audio, Client, ClosedError, Image, ModalityUnavailable, OptionError
 from litertlm._engine.paired import PairedEngine
 from litertlm.testing import FakeEngine
 
@@ -75,6 +75,26 @@ def test_undoing_the_picture_goes_back_to_the_text_engine(pair: Pair) -> None:
         assert chat.send("2").text == "Two."
         assert [message.text for message in chat.history] == ["1", "One.", "2", "Two."]
         assert len(pair.text.turns) == 2
+
+
+def test_a_fork_of_a_chat_with_a_picture_is_on_the_media_engine(pair: Pair) -> None:
+    """With all that can be said of pictures."""
+    with Client(engine=pair.engine) as client, client.chat() as chat:
+        chat.send_multi([Image(PICTURE), "?"])
+        with chat.fork() as fork:
+            fork.send_multi([Image(PICTURE), "?"], visual_token_budget=8)
+    assert [turn.options.visual_token_budget for turn in pair.media.turns] == [None, 8]
+
+
+def test_an_option_that_the_media_engine_lacks_is_refused() -> None:
+    """Before a picture takes the chat there; it stays where it is."""
+    text, media = FakeEngine(modalities=("text",)), FakeEngine(options={"max_output_tokens"})
+    pair = PairedEngine(text, lambda: media, vision_backend="cpu", audio_backend=None, media_engine="fake")
+    with Client(engine=pair) as client, client.chat(logit_bias={5: 1.0}) as chat:
+        with pytest.raises(OptionError, match="cannot do logit_bias"):
+            chat.send_multi([Image(PICTURE), "?"])
+        assert chat.send("Hi").text
+        assert (len(text.turns), len(media.turns)) == (1, 0)
 
 
 def test_a_failed_picture_leaves_the_chat_on_the_text_engine(pair: Pair) -> None:

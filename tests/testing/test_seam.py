@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import fields
 
 import pytest
 
@@ -12,7 +11,7 @@ from litertlm._engine.model import KnowsItsModel
 from litertlm._engine.seam import Delta, Engine, Preface, ToolSpec, TurnEnd
 from litertlm.errors import MessageError, ModalityUnavailable
 from litertlm.messages import Audio, Image, Message, Text
-from litertlm.options import JsonSchema, Regex, Sampler, TurnOptions
+from litertlm.options import OPTION_NAMES, JsonSchema, Lark, Regex, Sampler, TurnOptions
 from litertlm.testing import ContractError, FakeEngine, ScriptError, default_reply
 
 from .driving import Outcome, begin, read, say, text_of, user
@@ -23,7 +22,7 @@ def test_it_is_an_engine(fake: FakeEngine) -> None:
     engine: Engine = fake
     assert isinstance(engine, KnowsItsModel)
     assert engine.info.keeps_cache
-    assert engine.info.options == {field.name for field in fields(TurnOptions)}
+    assert engine.info.options == OPTION_NAMES
 
 
 def test_tokens_add_up(fake: FakeEngine) -> None:
@@ -222,6 +221,16 @@ def test_options_are_refused_as_configured() -> None:
     conversation = fake.open(Preface())
     with pytest.raises(OptionError, match="repetition_penalty, stop"):
         conversation.prepare(user("hi"), TurnOptions(stop=("x",), repetition_penalty=1.2))
+    with pytest.raises(OptionError, match="Lark, logit_bias, logprobs, min_p, sampler"):
+        conversation.prepare(
+            user("hi"),
+            TurnOptions(
+                response_format=Lark("start: 'a'"),
+                logit_bias=((1, 1.0),),
+                logprobs=True,
+                sampler=Sampler(min_p=0.1),
+            ),
+        )
     with pytest.raises(OptionError, match="unsupported"):
         conversation.prepare(user("hi"), TurnOptions(response_format=JsonSchema({"unsupported": True})))
     fake.enqueue("anything")
@@ -390,6 +399,39 @@ def _complete(fake: FakeEngine, prompt: str) -> tuple[list[Delta], TurnEnd]:
     turn = fake.complete(prompt, TurnOptions())
     turn.start()
     return read(turn)
+
+
+def test_tokens_have_log_probabilities_if_they_are_asked_for(fake: FakeEngine) -> None:
+    """All that are counted, with the chunks that they make up; the same each time."""
+    conversation = fake.open(Preface())
+    mark, options = conversation.mark(), TurnOptions(logprobs=True, top_logprobs=3)
+    heard = []
+    for _ in range(2):
+        fake.enqueue_tool_calls([("f", {"x": 1})], "one two", thinking="so")
+        deltas, end = say(conversation, "hi", options)
+        heard.append([delta.logprobs for delta in deltas])
+        assert sum(map(len, heard[-1])) == end.completion_tokens
+        assert [[token.text for token in tokens] for tokens in heard[-1][:3]] == [["so"], ["one"], [" two"]]
+        assert heard[-1][-1][-1].text == "<turn|>"
+        conversation.rewind(mark)
+    assert heard[0] == heard[1]
+    for token in (token for tokens in heard[0] for token in tokens):
+        assert -5 <= token.logprob <= -1
+        assert fake.detokenize([token.id]) == token.text
+        assert len(token.top_logprobs) == 3
+        assert (token.top_logprobs[0].id, token.top_logprobs[0].logprob) == (token.id, token.logprob)
+    fake.enqueue("one two three")
+    deltas, _ = say(conversation, "hi", TurnOptions(logprobs=True, max_output_tokens=2))
+    assert [token.text for delta in deltas for token in delta.logprobs] == ["one", " two"]
+    fake.enqueue("")
+    deltas, _ = say(conversation, "hi", TurnOptions(logprobs=True))
+    assert [token.text for delta in deltas for token in delta.logprobs] == ["<turn|>"]
+    fake.enqueue("one two three")
+    deltas, _ = say(conversation, "hi", TurnOptions(logprobs=True, stop=("two",)))
+    assert [token.text for delta in deltas for token in delta.logprobs] == ["one", " ", "two"]
+    fake.enqueue("one")
+    assert not any(delta.logprobs for delta in say(conversation, "hi")[0])
+    conversation.close()
 
 
 def test_scores_depend_on_every_token_and_what_is_before_it(fake: FakeEngine) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from litertlm._engine.lib import Library, ffi, lib, native_text
 from litertlm._engine.litert import wire
 from litertlm.errors import MessageError, OptionError
-from litertlm.options import Regex, TurnOptions
+from litertlm.options import JsonSchema, Regex, TurnOptions
 
 __all__ = ["COMPLETION", "check_options", "honoured", "native_turn_options"]
 
@@ -97,6 +97,7 @@ def _constraint(options: TurnOptions) -> tuple[int, str]:
         return NO_CONSTRAINT, ""
     if isinstance(wanted, Regex):
         return REGEX, wanted.pattern
+    assert isinstance(wanted, JsonSchema)  # a Lark grammar was refused
     try:
         return JSON_SCHEMA, wire.dump(dict(wanted.schema))
     except MessageError as error:

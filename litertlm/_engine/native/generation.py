@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from litertlm._engine.handle import Handle
 from litertlm._engine.lib import check, ffi, lib, new_error, to_exception
@@ -17,13 +17,27 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Generation"]
+__all__ = ["Generation", "Taken"]
 
 # Longest stay in native code, so that Ctrl-C is noticed and a close from another thread gets its chance.
 SLICE_MS = 100
 # A fast model would wake the reader for every token; this many tokens, or this long, are collected first.
 WANT = 16
 LINGER_MS = 20
+
+
+class Taken(NamedTuple):
+    """Tokens that have come.
+
+    Attributes:
+        ids: Of each.
+        log_probabilities: Of each, if they were asked for; else none.
+        alternatives: Id and log-probability of the likeliest tokens at the place of each, likewise.
+    """
+
+    ids: list[int]
+    log_probabilities: list[float]
+    alternatives: list[list[tuple[int, float]]]
 
 
 class Generation:
@@ -43,6 +57,7 @@ class Generation:
         # Reentrant: a destructor may close it at any moment.
         self._guard = threading.RLock()
         self._closed = self._woken = False
+        self._alternatives = 0  # of each token
         self.progress = ffi.new("ltlm_progress *")
 
     def start(self, tokens: Sequence[int], decoding: Decoding) -> None:
@@ -52,6 +67,7 @@ class Generation:
             EngineError, ChatBusy: It did not begin, and nothing changed.
         """
         error = new_error()
+        self._alternatives = decoding.options.top_logprobs
         with decoding.native() as options, self._sequence.using() as sequence:
             ids = ffi.new("int32_t[]", tokens)
             check(
@@ -81,8 +97,8 @@ class Generation:
             return None
         return to_exception(ffi.addressof(self.progress, "error"))
 
-    def take(self, timeout: float | None) -> tuple[list[int], list[float]]:
-        """Ids that came, and their log-probabilities if they were asked for; none when the time is over.
+    def take(self, timeout: float | None) -> Taken:
+        """Tokens that came; none when the time is over.
 
         Args:
             timeout: Seconds; None: without limit.
@@ -106,7 +122,7 @@ class Generation:
                     return self._unpacked(count)
             if deadline is not None and left <= 0:
                 break
-        return [], []
+        return Taken([], [], [])
 
     def logits(self, vocabulary: int) -> npt.NDArray[np.float32]:
         """What the latest token was chosen from, once it has ended: shape (vocabulary,), float32."""
@@ -146,14 +162,24 @@ class Generation:
             self._closed = True
         self._handle.close()
 
-    def _unpacked(self, count: int) -> tuple[list[int], list[float]]:
-        if not count:
-            return [], []
-        said = self.progress.log_probabilities
-        return (
-            list(ffi.unpack(self.progress.tokens, count)),
-            list(ffi.unpack(said, count)) if said != ffi.NULL else [],
+    def _unpacked(self, count: int) -> Taken:
+        progress, many = self.progress, self._alternatives
+        others = _unpacked(progress.alternatives, count * many)
+        told = _unpacked(progress.alternative_log_probabilities, count * many)
+        pairs = list(zip(others, told, strict=True))
+        return Taken(
+            _unpacked(progress.tokens, count),
+            _unpacked(progress.log_probabilities, count),
+            [
+                [pair for pair in pairs[start : start + many] if pair[0] >= 0]
+                for start in range(0, len(pairs), many or 1)
+            ],
         )
+
+
+def _unpacked(array: Any, count: int) -> list[Any]:
+    """The elements of a C array; none if there is no array."""
+    return list(ffi.unpack(array, count)) if count and array != ffi.NULL else []
 
 
 def _dispose(sequence: Handle, cell: Any) -> None:

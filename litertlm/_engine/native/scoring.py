@@ -46,7 +46,7 @@ def score(engine: NativeEngine, prompt: str, text: str, check: Callable[[], None
         generation.start(before + target, decoding)
         scores: list[float] = []
         while not generation.ended:
-            scores += generation.take(PATIENCE)[1]
+            scores += generation.take(PATIENCE).log_probabilities
             if check is not None:
                 check()
         if generation.failure is not None:

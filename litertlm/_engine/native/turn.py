@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from litertlm._engine.native.generation import Generation
+from litertlm._engine.native.generation import Generation, Taken
+from litertlm._engine.native.logprobs import logprobs_of
 from litertlm._engine.native.masking import Masking
-from litertlm._engine.native.settings import COMPLETION, Decoding
+from litertlm._engine.native.settings import COMPLETION, Decoding, require_tokens
 from litertlm._engine.native.text import Called, Piece, Said, Thought
 from litertlm._engine.native.transcript import Passage, Transcript
 from litertlm._engine.seam import Delta, TurnEnd
@@ -21,7 +23,7 @@ from litertlm.errors import (
     LiteRTLMError,
     OptionError,
 )
-from litertlm.messages import Message, Text, Timings, ToolCall
+from litertlm.messages import Message, Text, Timings, TokenLogprob, ToolCall
 from litertlm.options import Sampler, TurnOptions
 
 if TYPE_CHECKING:
@@ -40,11 +42,15 @@ class NativeTurn(ABC):
         prompt: What it prefills, from the beginning.
         options: Of the turn.
         sampler: Every field set.
+
+    Raises:
+        OptionError: An option names a token that the model does not have.
     """
 
     def __init__(
         self, engine: NativeEngine, prompt: Transcript, options: TurnOptions, sampler: Sampler
     ) -> None:
+        require_tokens(options, engine.vocabulary)
         self._engine = engine
         self._prompt = prompt
         self._options = options
@@ -58,6 +64,8 @@ class NativeTurn(ABC):
         # What was written, control tokens included; and what of it was shown as text.
         self._written: list[str] = []
         self._shown: list[str] = []
+        # Tokens that nobody has been told of yet, if log-probabilities are wanted.
+        self._untold: tuple[TokenLogprob, ...] = ()
         self._end: TurnEnd | None = None
 
     @property
@@ -92,8 +100,7 @@ class NativeTurn(ABC):
         generation = self._generation
         if generation is None or self._left:
             raise ClosedError("The turn was closed" if self._left else "The turn has not begun")
-        ids, _ = generation.take(timeout)
-        deltas = self._read(ids)
+        deltas = self._read(generation.take(timeout))
         if generation.needs_mask and not generation.ended and self._masking is not None:
             generation.allow(self._masking.mask())
         if generation.ended:
@@ -161,12 +168,14 @@ class NativeTurn(ABC):
 
     # ---- the reply ----
 
-    def _read(self, ids: list[int]) -> list[Delta]:
+    def _read(self, taken: Taken) -> list[Delta]:
         shown: list[Delta] = []
-        for token in ids:
+        told = logprobs_of(taken, self._engine.text)
+        for place, token in enumerate(taken.ids):
             if self._stops.hit:
                 break
             self._ids.append(token)
+            self._untold += tuple(told[place : place + 1])
             if self._masking is not None:
                 self._masking.accept(token)
             text = self._detokenizer.feed(token)
@@ -189,7 +198,14 @@ class NativeTurn(ABC):
         if calls:
             text += self._stops.flush()  # a call stands between it and what may follow
         self._shown.append(text)
-        return [Delta(text, delta.thinking, calls)] if text or delta.thinking or calls else []
+        if not (text or delta.thinking or calls):
+            return []
+        return [self._with_tokens(Delta(text, delta.thinking, calls))]
+
+    def _with_tokens(self, delta: Delta) -> Delta:
+        """It, with the tokens that have come since the one before."""
+        tokens, self._untold = self._untold, ()
+        return replace(delta, logprobs=tokens)
 
     def _finish(self, generation: Generation) -> list[Delta]:
         """The last token was taken: say how it ended."""
@@ -202,7 +218,9 @@ class NativeTurn(ABC):
         held = self._stops.flush()
         if held:
             self._shown.append(held)
-            shown.append(Delta(held))
+            shown.append(self._with_tokens(Delta(held)))
+        if self._untold:
+            shown.append(self._with_tokens(Delta()))
         error = self._error(generation)
         reply = None if self._stops.hit else Passage("".join(self._written), tuple(self._ids))
         generation.close()

@@ -22,6 +22,7 @@ The facade, ``TextProcessor(file)`` of an open :class:`litertlm.modelfile.ModelF
     vocabulary_size: int
     encode(text) -> list[int]
     decode(ids) -> str
+    token_bytes(token) -> bytes
     detokenizer() -> Detokenizer            feed(id) -> str, flush() -> str
     render(messages, tools=(), *, thinking=None, add_generation_prompt=True, chat_template=None) -> str
     parser(*, tools, prompt="") -> ReplyParser          feed(text) -> list[Piece], finish() -> list[Piece]
@@ -35,7 +36,7 @@ raises; a tool call that cannot be read is a piece of the reply that says why.
 """
 
 from litertlm._engine.native.text.channels import ReplyParser
-from litertlm._engine.native.text.constraint import Constraint, Lark
+from litertlm._engine.native.text.constraint import Constraint
 from litertlm._engine.native.text.pieces import Called, Malformed, Piece, Said, Thought
 from litertlm._engine.native.text.processor import TextProcessor
 from litertlm._engine.native.text.tokenizer import Detokenizer
@@ -44,7 +45,6 @@ __all__ = [
     "Called",
     "Constraint",
     "Detokenizer",
-    "Lark",
     "Malformed",
     "Piece",
     "ReplyParser",

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from litertlm.errors import EngineError, OptionError
-from litertlm.options import JsonSchema, Regex, ResponseFormat
+from litertlm.options import JsonSchema, Lark, Regex, ResponseFormat
 
 if TYPE_CHECKING:
     import llguidance
 
     from litertlm._engine.native.text.tokenizer import Tokenizer
 
-__all__ = ["Constraint", "ConstraintCompiler", "Lark"]
+__all__ = ["Constraint", "ConstraintCompiler"]
 
 _MARK = "\x02"  # joins with nothing
 _TOO_MUCH = "; max is "  # llguidance's words for a limit
 _MOST_TEXT = 1 << 20
 """Length of a grammar in characters."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lark:
-    """A reply must match this grammar, in llguidance's variant of Lark."""
-
-    grammar: str
 
 
 class ConstraintCompiler:
@@ -49,7 +41,7 @@ class ConstraintCompiler:
         )
         vocabulary.longest_tokens = self._vocabulary.greedy_tokenize
 
-    def compile(self, response_format: ResponseFormat | Lark, vocabulary_size: int) -> Constraint:
+    def compile(self, response_format: ResponseFormat, vocabulary_size: int) -> Constraint:
         """The constraint of one reply.
 
         Args:
@@ -140,7 +132,7 @@ class _Vocabulary:
         return self.longest_tokens(text)
 
 
-def _grammar(response_format: ResponseFormat | Lark) -> str:
+def _grammar(response_format: ResponseFormat) -> str:
     import llguidance
 
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from litertlm._engine.native.text.affixes import BUILT_IN, render_affixes
 from litertlm._engine.native.text.channels import ReplyParser, open_channel
-from litertlm._engine.native.text.constraint import Constraint, ConstraintCompiler, Lark
+from litertlm._engine.native.text.constraint import Constraint, ConstraintCompiler
 from litertlm._engine.native.text.prompt import message_values, tool_values
 from litertlm._engine.native.text.template import compiled
 from litertlm._engine.native.text.tokenizer import Detokenizer, read_tokenizer
@@ -71,6 +71,10 @@ class TextProcessor:
         """Text of ids, that of control tokens included; unknown ids give nothing."""
         return self.detokenizer().decode(ids)
 
+    def token_bytes(self, token: int) -> bytes:
+        """What one token stands for; b"" for one that the tokenizer does not know."""
+        return self._tokenizer.token_bytes(token)
+
     def detokenizer(self) -> Detokenizer:
         """For ids that come one after the other: ``feed(id) -> str``, ``flush() -> str``."""
         return Detokenizer(self._tokenizer)
@@ -119,7 +123,7 @@ class TextProcessor:
         return ReplyParser(channels, self._fences if tools else None, open_channel(prompt, channels))
 
     def constraint(
-        self, response_format: ResponseFormat | Lark, *, vocabulary_size: int | None = None
+        self, response_format: ResponseFormat, *, vocabulary_size: int | None = None
     ) -> Constraint:
         """What tokens may come next in one reply: ``mask() -> bytes``, ``accept(id)``, ``is_finished``.
 
