@@ -267,6 +267,27 @@ TEST(a_shared_beginning_outlives_who_computed_it)
     delete_model(model); /* frees what is kept */
 }
 
+TEST(the_longest_kept_beginning_is_found)
+{
+    ltlm_model *model = new_model(0, 0);
+    const int32_t shared[] = {20, 90, 40};
+    for (int32_t i = 0; i < 4; i++) {
+        ltlm_sequence *sequence = new_sequence(model);
+        text prompt = prompt_of(1, 100), all = prompt;
+        ltlm_generation_options options = greedy(2);
+        if (i < 3) {
+            prompt.tokens[shared[i]] ^= 1; /* from there on it is another one */
+            options.shared = shared[i];
+        }
+        ltlm_generation *generation = start_with(sequence, &prompt, options);
+        ltlm_progress progress = finish(generation, &all);
+        ASSERT(i < 3 || progress.reused_tokens == 90);
+        ltlm_generation_delete(generation);
+        delete_sequence(sequence);
+    }
+    delete_model(model);
+}
+
 TEST(kept_beginnings_make_room_for_what_runs)
 {
     ltlm_model *model = new_model(0, 0);
@@ -735,6 +756,7 @@ TESTS(RUN(greedy_tokens_follow_from_all_tokens_before)                          
       RUN(a_prompt_is_scored)                                                        //
       RUN(a_conversation_goes_on_where_it_was)                                       //
       RUN(a_shared_beginning_outlives_who_computed_it)                               //
+      RUN(the_longest_kept_beginning_is_found)
       RUN(kept_beginnings_make_room_for_what_runs)                                   //
       RUN(logits_are_kept_if_that_is_wanted)                                         //
       RUN(what_any_sequence_holds_is_shared)                                         //
