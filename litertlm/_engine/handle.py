@@ -28,6 +28,8 @@ from litertlm.errors import ClosedError
 
 __all__ = ["Handle"]
 
+# Whether the interpreter goes on; None at its very end, when modules are emptied.
+_alive = True
 _open: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
 
 
@@ -134,7 +136,7 @@ class Handle:
 
     def __del__(self) -> None:
         # A failed __init__ leaves no _number.
-        if getattr(self, "_number", None) is None or self._process != os.getpid():
+        if not _alive or getattr(self, "_number", None) is None or self._process != os.getpid():
             return
         if self._warns and not self._closing and self.holds:
             warnings.warn(f"unclosed {self.what}", ResourceWarning, source=self, stacklevel=2)
@@ -143,5 +145,7 @@ class Handle:
 
 @atexit.register
 def _close_all() -> None:
+    global _alive
     for handle in sorted(_open.values(), key=lambda handle: -handle._number):
         handle.close()
+    _alive = False
