@@ -94,6 +94,11 @@ class Handle:
         """Whether there is a native object in it, perhaps one that is being freed."""
         return bool(self.cell[0] != ffi.NULL)
 
+    @property
+    def has_children(self) -> bool:
+        """Whether it is the parent of something that is open, or not freed yet."""
+        return any(child.holds or not child.closed for child in self._children.values())
+
     @contextmanager
     def using(self) -> Iterator[Any]:
         """The native pointer, for the length of one call.
