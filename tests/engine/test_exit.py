@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-# Modules that something refers to are emptied one after the other, the first that was imported last; only then
-# is what that one holds destroyed.
+# Modules that something refers to are emptied one after the other, the first that was imported last, and with
+# it what it holds is destroyed.
 KEEPS = """
 import sys, json
 import litertlm._engine.handle
