@@ -75,7 +75,10 @@ def test_a_long_prompt_does_not_stop_who_writes(engine: NativeEngine) -> None:
                 assert reader.progress.prompt_tokens > length - 16
                 writer.take(0)
                 if not writer.ended:
-                    assert writer.progress.generated_tokens - before >= reader.progress.prompt_tokens // SMALL_CHUNK
+                    assert (
+                        writer.progress.generated_tokens - before
+                        >= reader.progress.prompt_tokens // SMALL_CHUNK
+                    )
                     return
     raise AssertionError("the writer was through every time")
 
