@@ -147,6 +147,7 @@ class RealStage(Stage):
         self.picture, self.sound = Image(picture), Audio(sound)
 
     longest = 12
+    probed = 6
     timeout = 0.05
     keeps = False
 

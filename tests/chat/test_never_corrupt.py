@@ -47,6 +47,8 @@ HAPPENS = {
     "trimmed",
 }
 
+TIGHT = 250  # the smallest context that there is
+
 Clients: TypeAlias = Callable[[int], Client]
 
 
@@ -71,13 +73,21 @@ def run(stage: Callable[[int], Stage], steps: int, *, shrinks: bool) -> None:
 
 @pytest.fixture(scope="module")
 def native_clients(model_path: Path) -> Iterator[Clients]:
-    """Clients of our own engine, by the context that is wanted."""
+    """Clients of our own engine, by the context that is wanted.
+
+    Most have one thread: a busy machine does not slow that down as much as threads that wait for each other.
+    """
     clients: dict[int, Client] = {}
 
     def client(context: int) -> Client:
         if context not in clients:
             clients[context] = Client(
-                model_path, engine="native", vision_backend="off", audio_backend="off", max_tokens=context
+                model_path,
+                engine="native",
+                vision_backend="off",
+                audio_backend="off",
+                max_tokens=context,
+                threads=None if context == TIGHT else 1,
             )
         return clients[context]
 

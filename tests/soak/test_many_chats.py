@@ -28,8 +28,8 @@ PROMPTS = (
     "Tell me a joke.",
     "Goodbye!",
 )
-# How long anybody waits, in medians. On the official engine first come, first served: between two turns of one
-# chat everybody else has one. On ours all turns run at once, and the interpreter says who reads when.
+# How long anybody waits, in medians. On the official engine it is first come, first served: between two turns
+# of one chat everybody else has one. On ours all run at once, and the interpreter says who reads when.
 LONGEST = {"litert": 5, "native": 10}
 SHORT = {"sampler": {"temperature": 0}, "max_output_tokens": 6}
 
