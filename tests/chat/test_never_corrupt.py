@@ -36,7 +36,6 @@ HAPPENS = {
     "ListenerFailed in the prefill",
     "ListenerFailed in decoding",
     "ContextOverflow before the prefill",
-    "ToolError after tools",
     "ToolHopsExceeded after a hop",
     "a reply in a form",
     "a tool failed",
