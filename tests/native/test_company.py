@@ -15,8 +15,8 @@ from litertlm._engine.native.generation import Generation
 from litertlm._engine.native.settings import Decoding
 from litertlm.options import Sampler
 
-GREEDY = Sampler(temperature=0.0, top_k=1, top_p=1.0, seed=0)
-DRAWN = Sampler(temperature=3.0, top_k=50, top_p=0.95, seed=11)
+GREEDY = Sampler(temperature=0.0, top_k=1, top_p=1.0, min_p=0.0, seed=0)
+DRAWN = Sampler(temperature=3.0, top_k=50, top_p=0.95, min_p=0.0, seed=11)
 STORY = "<|turn>user\nTell me a story.<turn|>\n<|turn>model\n"
 # Rows of prompts in a pass that somebody else waits for: LTLM__SMALL_CHUNK in csrc/native/batcher.h.
 SMALL_CHUNK = 64
