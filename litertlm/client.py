@@ -73,6 +73,7 @@ class Client:
     Raises:
         ModelNotFoundError: There is no such file.
         ModelFileError: It is not a model, or damaged.
+        ModelLayoutError: It is whole, but no engine here runs its layout.
         BackendUnavailable: The GPU cannot be used.
         ModalityUnavailable: An encoder was asked for that the model does not have.
         EngineLibraryError: The engine library is missing or does not fit.

@@ -243,11 +243,12 @@ def _trial_check(
     answer = result.answer
     if error := answer.get("error"):
         return Check(name, bad, str(error), str(answer.get("hint") or ""))
+    reason = f", because {answer['reason']}" if engine == "auto" and answer["reason"] else ""
     peak = f", {_megabytes(answer['peak'])} of memory at most" if answer.get("peak") else ""
     return Check(
         name,
         "ok",
-        f"{path}: {answer['type']}, {answer['engine']}, loaded in {answer['load']:.2f} s, "
+        f"{path}: {answer['type']}, {answer['engine']}{reason}, loaded in {answer['load']:.2f} s, "
         f"first token after {answer['first']:.2f} s, {answer['threads']} threads{peak}",
     )
 
@@ -349,6 +350,7 @@ def _child(task: dict[str, Any]) -> None:
                 stage="closing",
                 type=info.model_type,
                 engine=info.library if info.engine == "native" else f"official engine {info.library_version}",
+                reason=info.engine_reason,
                 threads=info.threads,
                 first=first,
                 peak=_peak_memory(),

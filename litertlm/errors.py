@@ -4,6 +4,7 @@
 
     LiteRTLMError
     ├── ModelFileError (ValueError)          the model file is damaged, or not a model
+    │   ├── ModelLayoutError                 the file is whole, but cut in a way that no engine here runs
     │   └── ModelNotFoundError (FileNotFoundError)
     ├── ChatFileError (ValueError)           the chat file is damaged, newer, or cannot be written
     │   └── ChatFileNotFoundError (FileNotFoundError)
@@ -55,6 +56,7 @@ __all__ = [
     "MessageError",
     "ModalityUnavailable",
     "ModelFileError",
+    "ModelLayoutError",
     "ModelNotFoundError",
     "OptionError",
     "ReplyFormatError",
@@ -104,6 +106,10 @@ class ModelFileError(LiteRTLMError, ValueError):
         self.problem = message
         where = ": ".join(part for part in (self.path, place, message) if part)
         super().__init__(where, hint=hint)
+
+
+class ModelLayoutError(ModelFileError):
+    """The model file is whole, but its graphs are cut in a way that no engine here runs."""
 
 
 class ModelNotFoundError(ModelFileError, FileNotFoundError):

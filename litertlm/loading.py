@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from litertlm._engine.choice import Encoders
     from litertlm._engine.seam import Engine
 
-__all__ = ["check_backend", "load_engine"]
+__all__ = ["check_backend", "load_engine", "native_refusal"]
 
 MODALITY_OF = {"vision": "image", "audio": "audio"}
 
@@ -114,6 +114,19 @@ def load_engine(
         file.close()
         raise
     return chosen, facts
+
+
+def native_refusal(model: str | os.PathLike[str] | None) -> str | None:
+    """Why our own engine does not recognise a model; None: it does. Nothing is loaded.
+
+    Raises:
+        ModelFileError: It is no model, or damaged.
+    """
+    from litertlm._engine.choice import recognise
+
+    with open_model(bundled_model() if model is None else model) as file:
+        recognised = recognise(file)
+        return recognised if isinstance(recognised, str) else None
 
 
 def _modalities(encoders: Encoders) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from litertlm import errors
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 SAMPLES = [
     errors.ModelFileError("is damaged", path="x.litertlm", place="header", hint="Download it again."),
+    errors.ModelLayoutError("is not supported", path="x.litertlm", place="section 3"),
     errors.ModelNotFoundError("there is no such file", path="x"),
     errors.ChatFileError("is not a text", path="x.chat", place="history[3].parts[0].text", hint="Ask again."),
     errors.ChatFileNotFoundError("there is no such file", path="x.chat"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from litertlm._engine.memory import free_memory
 from litertlm._engine.seam import Engine
@@ -12,7 +13,11 @@ from litertlm.errors import ModelFileError, OptionError
 from litertlm.modelfile import ModelFile
 from litertlm.options import Backend, EngineChoice, Sampler, WeightPlace
 
-__all__ = ["Encoders", "Wanted", "choose"]
+__all__ = ["Encoders", "Wanted", "choose", "recognise"]
+
+if TYPE_CHECKING:
+    from litertlm._engine.native.plan.steps import Plan
+    from litertlm._engine.native.text import TextProcessor
 
 # Weights are copied into huge pages if the copy takes no more than this share of the free memory, and the
 # file is too large for the CPU's caches.
@@ -120,6 +125,20 @@ def choose(file: ModelFile, wanted: Wanted) -> Engine:
     return pair
 
 
+def recognise(file: ModelFile) -> tuple[Plan, TextProcessor] | str:
+    """What our own engine makes of a model, or why it does not recognise it; nothing is loaded."""
+    from litertlm._engine.native.plan import NotRecognised, plan
+    from litertlm._engine.native.text import TextProcessor
+
+    try:
+        return plan(file), TextProcessor(file)
+    except NotRecognised as refusal:
+        return str(refusal)
+    except ModelFileError as refusal:
+        # The official library may know what we do not, and says itself if it does not either.
+        return refusal.problem
+
+
 def _native(file: ModelFile, wanted: Wanted) -> Engine | str:
     """The model on our own engine, or why that cannot be."""
     if wanted.engine == "litert":
@@ -128,17 +147,12 @@ def _native(file: ModelFile, wanted: Wanted) -> Engine | str:
         return f"backend={wanted.backend!r} was asked for, and it runs on the CPU only"
     if wanted.lib is not None and wanted.engine == "auto":
         return "lib= names an engine library"
+    recognised = recognise(file)
+    if isinstance(recognised, str):
+        return recognised
     from litertlm._engine.native.engine import NativeEngine, NativeOptions
-    from litertlm._engine.native.plan import NotRecognised, plan
-    from litertlm._engine.native.text import TextProcessor
 
-    try:
-        recipe, text = plan(file), TextProcessor(file)
-    except NotRecognised as refusal:
-        return str(refusal)
-    except ModelFileError as refusal:
-        # The official library may know what we do not, and says itself if it does not either.
-        return refusal.problem
+    recipe, text = recognised
     limits = [wanted.max_tokens, file.description.max_context, recipe.max_context]
     options = NativeOptions(
         threads=wanted.threads,

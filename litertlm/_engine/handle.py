@@ -28,6 +28,8 @@ from litertlm.errors import ClosedError
 
 __all__ = ["Handle"]
 
+# Whether the interpreter goes on; None at its very end, when modules are emptied.
+_alive = True
 _open: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
 
 
@@ -92,6 +94,11 @@ class Handle:
         """Whether there is a native object in it, perhaps one that is being freed."""
         return bool(self.cell[0] != ffi.NULL)
 
+    @property
+    def has_children(self) -> bool:
+        """Whether it is the parent of something that is open, or not freed yet."""
+        return any(child.holds or not child.closed for child in self._children.values())
+
     @contextmanager
     def using(self) -> Iterator[Any]:
         """The native pointer, for the length of one call.
@@ -134,7 +141,7 @@ class Handle:
 
     def __del__(self) -> None:
         # A failed __init__ leaves no _number.
-        if getattr(self, "_number", None) is None or self._process != os.getpid():
+        if not _alive or getattr(self, "_number", None) is None or self._process != os.getpid():
             return
         if self._warns and not self._closing and self.holds:
             warnings.warn(f"unclosed {self.what}", ResourceWarning, source=self, stacklevel=2)
@@ -143,5 +150,7 @@ class Handle:
 
 @atexit.register
 def _close_all() -> None:
+    global _alive
     for handle in sorted(_open.values(), key=lambda handle: -handle._number):
         handle.close()
+    _alive = False

@@ -106,7 +106,12 @@ def _run(commands: Any) -> None:
     _reply(parser)
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after this long")
     parser.add_argument(
-        "-v", "--verbose", "--stats", action="store_true", dest="stats", help="tokens and speed, on stderr"
+        "-v",
+        "--verbose",
+        "--stats",
+        action="store_true",
+        dest="stats",
+        help="tokens and speed, on stderr; why it is not litertlm's own engine",
     )
     parser.add_argument("--json", action="store_true", help="print the whole reply as one JSON object")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from litertlm import Audio, Image, Message, ModalityUnavailable, Text, ToolCall, ToolResult, describe
 from litertlm.cli.exits import UsageError
 from litertlm.cli.run import stats_line
-from litertlm.cli.show import summary
+from litertlm.cli.show import engine_text, summary
 
 if TYPE_CHECKING:
     from litertlm.cli.chat import Conversation
@@ -192,9 +192,7 @@ def _stats(conversation: Conversation, rest: str) -> bool:
 def _model(conversation: Conversation, rest: str) -> bool:
     info = conversation.client.info
     rows = [("File", info.path), *summary(describe(info.path))]
-    rows.append(
-        ("Runs on", f"{info.backend}, {info.threads} threads, engine {info.library_version or 'unknown'}")
-    )
+    rows.append(("Runs on", f"{info.backend}, {info.threads} threads, {engine_text(info)}"))
     conversation.screen.table(rows)
     return True
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from litertlm import Audio, Chat, Client, Image, Reply, Sampler, Stream, Text
 from litertlm.cli.exits import OK, UsageError, report_interrupt
+from litertlm.cli.show import engine_text
 from litertlm.cli.terminal import Paint, Spinner, TextWriter, clean
 
 __all__ = ["default_prompt", "open_chat", "open_client", "run", "stats_line"]
@@ -43,7 +44,7 @@ def run(arguments: Namespace) -> int:
                     _print(stream, spinner, answer, thoughts if arguments.think else None)
             if arguments.json:
                 print(_as_json(stream.reply, client))
-            _remark(stream.reply, chat, arguments)
+            _remark(stream.reply, client, chat, arguments)
     except KeyboardInterrupt:
         # The cursor is behind what was said so far, or behind a lone ^C.
         said = answer.line_open
@@ -165,7 +166,7 @@ def _print(stream: Stream, spinner: Spinner, answer: TextWriter, thoughts: TextW
             answer.finish()
 
 
-def _remark(reply: Reply, chat: Chat, arguments: Namespace) -> None:
+def _remark(reply: Reply, client: Client, chat: Chat, arguments: Namespace) -> None:
     """What else is to be said, on stderr."""
     paint = Paint(sys.stderr)
     if reply.finish_reason == "length" and arguments.max_output_tokens is None:
@@ -177,6 +178,8 @@ def _remark(reply: Reply, chat: Chat, arguments: Namespace) -> None:
         )
     if arguments.stats:
         print(paint.dim(stats_line(reply, chat)), file=sys.stderr)
+        if client.info.engine_reason is not None:
+            print(paint.dim(clean(engine_text(client.info), sys.stderr)), file=sys.stderr)
 
 
 def _as_json(reply: Reply, client: Client) -> str:
@@ -193,6 +196,8 @@ def _as_json(reply: Reply, client: Client) -> str:
         "model": {
             "path": info.path,
             "type": info.model_type,
+            "engine": info.engine,
+            "engine_reason": info.engine_reason,
             "backend": info.backend,
             "threads": info.threads,
         },

@@ -10,12 +10,13 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from litertlm import ModelDescription, describe
+from litertlm import ClientInfo, ModelDescription, describe
 from litertlm.bundled import bundled_model
 from litertlm.cli.exits import OK
 from litertlm.cli.terminal import Paint, clean, size_text, speaks_unicode, width
+from litertlm.loading import native_refusal
 
-__all__ = ["show", "summary"]
+__all__ = ["engine_text", "show", "summary"]
 
 _PARTS = {
     "tf_lite_prefill_decode": "language model",
@@ -49,13 +50,22 @@ def show(arguments: Namespace) -> int:
     """
     description = describe(arguments.model if arguments.model is not None else bundled_model())
     if arguments.json:
-        print(json.dumps(_as_json(description), ensure_ascii=False, indent=2))
+        document = {**_as_json(description), "engine_reason": native_refusal(description.path)}
+        print(json.dumps(document, ensure_ascii=False, indent=2))
     elif arguments.template:
         print(clean(description.chat_template, sys.stdout).rstrip("\n"))
     else:
         for line in _report(description):
             print(line)
     return OK
+
+
+def engine_text(info: ClientInfo) -> str:
+    """Which engine runs a model, and why that is not litertlm's own."""
+    if info.engine == "native":
+        return info.library
+    because = f", because {info.engine_reason}" if info.engine_reason else ""
+    return f"official engine {info.library_version or 'of unknown version'}{because}"
 
 
 def summary(description: ModelDescription) -> list[tuple[str, str]]:
@@ -105,6 +115,8 @@ def _report(description: ModelDescription) -> Iterator[str]:
     columns = width()
     yield paint.bold(clean(Path(description.path).name, sys.stdout))
     facts = summary(description)
+    refusal = native_refusal(description.path)
+    facts.append(("Engine", "litertlm's own" if refusal is None else f"the official one: {refusal}"))
     facts.append(("Stops at", _stops(description)))
     facts += [(_title(name), str(value)) for name, value in description.properties.items()]
     if description.min_runtime_version:

@@ -6,17 +6,26 @@ fails in the first turn, or ends the process.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from litertlm.errors import ModelFileError
+from litertlm.errors import ModelFileError, ModelLayoutError
 from litertlm.modelfile.description import Section
 from litertlm.modelfile.metadata import POOLING, family
 from litertlm.modelfile.protobuf import Message
 from litertlm.modelfile.source import place, refuse
 from litertlm.modelfile.tflite import Graphs, Shape
 
-__all__ = ["DECODER", "check_executor", "check_graphs", "check_metadata", "check_sections", "section_name"]
+__all__ = [
+    "DECODER",
+    "check_executor",
+    "check_graphs",
+    "check_layout",
+    "check_metadata",
+    "check_sections",
+    "section_name",
+]
 
 DECODER = "tf_lite_prefill_decode"
 
@@ -65,6 +74,8 @@ _IMAGE_RANGES = {
 }
 _STATE_NAMES = ("prefill_input_name", "prefill_output_name", "decode_input_name", "decode_output_name")
 _LINEAR_ATTENTION = 5
+_ONE_OF_SEVERAL = re.compile(r"(prefill_\d+|decode)_cache_\d+")
+_ANOTHER_EXPORT = "Use another file of the model, whose graph 'decode' updates its KV cache itself."
 
 
 def section_name(number: int, section: Section) -> str:
@@ -142,6 +153,27 @@ def check_metadata(metadata: Message, number: int, section: Section) -> None:
             bad(f"{name}.{field}", f"{value} is {'negative' if value < 0 else 'out of range'}")
     if settings.get("patch_width") != settings.get("patch_height"):
         bad(f"{name}.patch_width", "is not the patch_height, patches must be square")
+
+
+def check_layout(decoder: Graphs, number: int, section: Section) -> None:
+    """Refuse a language model whose state buffers are right, but not for graphs that an engine here runs.
+
+    The exporter has two such layouts: graphs for each of several lengths of the KV cache, and graphs that
+    leave its update to those of another section. The official engine takes neither on a CPU.
+
+    Raises:
+        ModelLayoutError: It is of one of them.
+    """
+
+    def unsupported(key: str, problem: str) -> NoReturn:
+        where = place(section_name(number, section), section.begin, section.end, f"signature {key!r}")
+        raise ModelLayoutError(problem, place=where, hint=_ANOTHER_EXPORT)
+
+    for key, signature in decoder.signatures.items():
+        if "decode" not in decoder.signatures and _ONE_OF_SEVERAL.fullmatch(key):
+            unsupported(key, "is for one of several lengths of the KV cache, which is not supported")
+        if any(name.startswith("kv_slice") for name in signature.outputs):
+            unsupported(key, "leaves the update of the KV cache to another graph, which is not supported")
 
 
 def check_executor(executor: Message, decoder: Graphs, number: int, section: Section) -> None:

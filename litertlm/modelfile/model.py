@@ -86,6 +86,7 @@ def open_model(path: str | os.PathLike[str] | bytes | os.PathLike[bytes]) -> Mod
     Raises:
         ModelNotFoundError: There is no such file.
         ModelFileError: It is not a readable, whole and well-formed model; the error names the place.
+        ModelLayoutError: It is, but of a layout that no engine here runs.
     """
     name = os.fsdecode(path)
     descriptor, size = _open(name)
@@ -93,9 +94,8 @@ def open_model(path: str | os.PathLike[str] | bytes | os.PathLike[bytes]) -> Mod
         description = verify(descriptor, size, name)
     except ModelFileError as error:
         os.close(descriptor)
-        raise ModelFileError(
-            error.problem, path=name, place=error.place, hint=error.hint
-        ) from error.__cause__
+        named = type(error)(error.problem, path=name, place=error.place, hint=error.hint)
+        raise named from error.__cause__
     except BaseException:
         os.close(descriptor)
         raise

@@ -10,13 +10,14 @@ from litertlm.modelfile.checks import (
     DECODER,
     check_executor,
     check_graphs,
+    check_layout,
     check_metadata,
     check_sections,
     image_lengths,
     section_name,
 )
 from litertlm.modelfile.container import Container, read_container
-from litertlm.modelfile.description import Modality, ModelDescription
+from litertlm.modelfile.description import Modality, ModelDescription, Section
 from litertlm.modelfile.protobuf import Message, Schema, parse
 from litertlm.modelfile.schema import EXECUTOR_METADATA, LLM_METADATA
 from litertlm.modelfile.source import FileRange, refuse
@@ -38,6 +39,7 @@ def verify(descriptor: int, size: int, path: str) -> ModelDescription:
 
     Raises:
         ModelFileError: The file is not a whole, well-formed language model. Its ``path`` is not set.
+        ModelLayoutError: It is, but of a layout that no engine here runs.
     """
     container = read_container(descriptor, size)
     check_sections(container.sections)
@@ -56,10 +58,20 @@ def verify(descriptor: int, size: int, path: str) -> ModelDescription:
     executor = _read_metadata(container, ranges, "executor_metadata", EXECUTOR_METADATA)
     for number, section in enumerate(container.sections):
         if section.kind == "executor_metadata":
+            check_layout(graphs[DECODER], *_decoder(container))
             check_executor(executor, graphs[DECODER], number, section)
     check_graphs(graphs, metadata)
     tokenizer = _check_tokenizers(container, ranges, metadata)
     return _describe(container, path, size, metadata, graphs, tokenizer, _context(metadata, executor, graphs))
+
+
+def _decoder(container: Container) -> tuple[int, Section]:
+    """The number and the section of the language model."""
+    return next(
+        (number, section)
+        for number, section in enumerate(container.sections)
+        if section.kind == "tflite_model" and section.model_type == DECODER
+    )
 
 
 def _read_metadata(

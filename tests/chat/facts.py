@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from litertlm import Audio, Chat, ContextOverflow, Image, Message, Text, ToolResult
 from litertlm.tools import Toolset
 
-from .acts import Kept, Tools
+from .acts import How, Kept, Tools
 from .shadow import Shadow
 from .stages import Stage
 
@@ -77,9 +77,10 @@ class References:
     def found(self, chat: Chat, shadow: Shadow) -> Facts:
         before = chat.token_count
         answer: object
+        self._tools.options(How())  # whatever they did in the latest turn
         with chat.fork() as fork, self._stage.says(()):
             try:
-                reply = fork.send(PROBE)
+                reply = fork.send(PROBE, max_output_tokens=self._stage.probed)
             except ContextOverflow as error:
                 answer = (error.used + error.needed, error.limit)
             else:

@@ -12,8 +12,10 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hypothesis import strategies as st
@@ -23,11 +25,11 @@ from litertlm import (
     Audio,
     Cancelled,
     Chat,
-    ContextOverflow,
     Image,
     MediaError,
     Message,
     MessageError,
+    ModalityUnavailable,
     OptionError,
     Text,
     ToolResult,
@@ -61,6 +63,10 @@ class NeverCorrupt(Turns):
         """Send media and a text."""
         parts = [self._stage.picture if picture else self._stage.sound for picture in kinds]
         sent = Message("user", (*parts, Text(text)))
+        if not self._takes_media:
+            self._refused(which, ModalityUnavailable, lambda chat: chat.send_multi(sent.parts))
+            self.say(which, text, how)
+            return
         self._turn(which, how, sent, lambda chat, given: chat.send_multi_stream(sent.parts, **given))
 
     @rule(which=some(2), calls=runnable, how=hows())
@@ -154,27 +160,37 @@ class NeverCorrupt(Turns):
         self._pairs.append(forked)
         self._check(pair, forked)
 
-    @rule(which=some(2))
-    def save_and_load(self, which: int) -> None:
+    @rule(which=some(2), how=st.sampled_from(["pickle", "file", "file with KV"]))
+    def save_and_load(self, which: int, how: str) -> None:
         """Go on with what was written down."""
         pair = self._pair(which)
-        record = pickle.loads(pickle.dumps(pair.chat))
-        pair.chat.close()
-        client, tools = self._stage.client, self._tools.declared
-        with warnings.catch_warnings():
+        kept = how == "file with KV" and self._stage.keeps_kv(pair.chat)
+        held = pair.chat._timeline.prefilled
+        with ExitStack() as stack:
+            stack.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", "The chat took .* tokens")  # it was full before
-            pair.chat = client.load_chat(
-                record, tools=tools, on_overflow=self._policy, when_busy=self._when_busy
+            if how == "pickle":
+                source = pickle.loads(pickle.dumps(pair.chat))
+            else:
+                source = Path(stack.enter_context(TemporaryDirectory()), "a.chat")
+                pair.chat.save(source, kv_cache=how == "file with KV")
+                if not kept:
+                    source.with_name("a.chat.kv").unlink(missing_ok=True)
+            pair.chat.close()
+            pair.chat = self._stage.client.load_chat(
+                source, tools=self._tools.declared, on_overflow=self._policy, when_busy=self._when_busy
             )
-        pair.shadow = pair.shadow.loaded(pair.chat.history)
+        assert pair.chat._timeline.prefilled == (held if kept else 0)
+        pair.shadow = pair.shadow.loaded(pair.chat.history, with_kv=kept)
         self._check(pair)
 
     @rule(which=some(2), what=some(7))
     def nonsense(self, which: int, what: int) -> None:
         """What is refused before anything happens."""
+        no_media = MediaError if self._takes_media else ModalityUnavailable
         calls: list[tuple[type[Exception], Callable[[Chat], object]]] = [
-            (MediaError, lambda chat: chat.send_multi([Image(b"no picture"), "What?"])),
-            (MediaError, lambda chat: chat.send_multi([Audio(b"RIFF1234WAVEfmt "), "What?"])),
+            (no_media, lambda chat: chat.send_multi([Image(b"no picture"), "What?"])),
+            (no_media, lambda chat: chat.send_multi([Audio(b"RIFF1234WAVEfmt "), "What?"])),
             (OptionError, lambda chat: chat.send("Hello!", max_output_tokens=0)),
             (OptionError, lambda chat: chat.send("Hello!", timeout=float("nan"))),
             (TypeError, lambda chat: chat.send("Hello!", no_such_option=1)),
@@ -186,30 +202,31 @@ class NeverCorrupt(Turns):
 
     @rule(which=some(2), text=messages, place=some(4), end=st.sampled_from(["cancel", "release"]))
     def hold(self, which: int, text: str, place: int, end: str) -> None:
-        """A turn waits for the engine in another thread, and is cancelled from this one."""
+        """A turn goes on in another thread, and is cancelled from this one.
+
+        An engine that can be told so waits for that, another one may be through before.
+        """
         pair, told = self._pair(which), Told()
         how = How()
+        options = self._tools.options(how)
         caught: list[BaseException] = []
 
         def send() -> None:
             try:
-                pair.chat.send(text, **listening(pair.chat, how, told))
+                pair.chat.send(text, **options, **listening(pair.chat, how, told))
             except BaseException as error:
                 caught.append(error)
 
-        with self._stage.holds(place) as gate:
-            if gate is None:
-                return
-            with Running(send) as running:
-                while running.alive and not gate.arrived:
-                    with suppress(AssertionError):
-                        gate.wait(timeout=0.01)
-                if end == "cancel":
-                    pair.chat.cancel()
+        with self._stage.holds(place) as gate, Running(send) as running:
+            while running.alive and not (gate.arrived if gate else len(told) > place):
+                running.wait(0.001)
+            if end == "cancel":
+                pair.chat.cancel()
+            if gate is not None:
                 gate.release()
-        if caught and not isinstance(caught[0], Cancelled | ContextOverflow):
+        if caught and not isinstance(caught[0], (Cancelled, *how.may_raise)):
             raise caught[0]
-        assert end != "cancel" or caught, "the turn was not cancelled"
+        assert end != "cancel" or caught or gate is None, "the turn was not cancelled"
         self._settle(pair, told, how, Message("user", (Text(text),)))
 
     @rule(which=some(2), texts=st.tuples(messages, messages), chunks=some(3))
@@ -255,6 +272,10 @@ class NeverCorrupt(Turns):
             read_async(chat, how, text, options)
 
         self._turn(which, how, sent, lambda chat, given: chat.send_stream(text, **given), reads=reads)
+
+    @property
+    def _takes_media(self) -> bool:
+        return self._stage.client.info.modalities != ("text",)
 
     def _leave_calls_pending(self, which: int) -> None:
         """Something to go on with in the next step."""

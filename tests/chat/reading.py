@@ -137,6 +137,10 @@ class Running:
         """Whether it goes on."""
         return self._thread.is_alive()
 
+    def wait(self, seconds: float) -> None:
+        """Until it is over, so long at most."""
+        self._thread.join(seconds)
+
     def __enter__(self) -> Running:
         self._thread.start()
         return self

@@ -169,12 +169,12 @@ class Shadow:
             return self
         return replace(self, turns=(*self.turns, None))
 
-    def loaded(self, history: tuple[Message, ...]) -> Shadow:
+    def loaded(self, history: tuple[Message, ...], *, with_kv: bool) -> Shadow:
         """The same, written down and read again as ``history``.
 
         What was left out of the context was not written, so turns that began with it cannot be taken back
         any more; nor can the answer to calls that were pending when the chat began. How many tokens there
-        were is written for the latest moment only.
+        were, and what is in the KV cache, is written for the latest moment only.
         """
         assert history == self.history
         ends: list[int] = []
@@ -191,7 +191,7 @@ class Shadow:
             loaded = Shadow(history[:end], self.usage, tokens, history, (), number, loaded, begun)
             begun = history[end] if end < len(history) else None
         assert loaded is not None
-        return loaded
+        return replace(loaded, origin=self.origin, turns=self.turns) if with_kv else loaded
 
     def forked(self) -> Shadow:
         """The same moment in a conversation of its own."""

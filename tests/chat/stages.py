@@ -13,9 +13,10 @@ from litertlm.templates import Markers
 from litertlm.testing import FakeEngine, FakeReply, Gate, default_reply
 from litertlm.tools import Toolset
 
-from .shadow import Shadow
+from .shadow import Shadow, Told
+from .tally import Tally
 
-__all__ = ["FakeStage", "RealStage", "Stage"]
+__all__ = ["CompanyStage", "FakeStage", "NativeStage", "PairedStage", "RealStage", "Stage"]
 
 
 class Stage:
@@ -26,6 +27,7 @@ class Stage:
         picture: An image that it takes.
         sound: A recording that it takes.
         longest: Tokens of a reply at most, None: no limit.
+        probed: Tokens of a reply that is compared with another one.
         timeout: Seconds of a turn that is in a hurry.
         keeps: Whether its engine goes back to earlier moments without forgetting them.
         thorough: Whether a turn costs so little that every chat can be looked into after every step.
@@ -35,6 +37,7 @@ class Stage:
     picture: Image
     sound: Audio
     longest: int | None = None
+    probed: int | None = None
     timeout = 20.0
     keeps = True
     thorough = False
@@ -61,6 +64,13 @@ class Stage:
 
     def check_open(self, chats: int) -> None:
         """Whether there are so many conversations, if it can be known."""
+
+    def keeps_kv(self, chat: Chat) -> bool:
+        """Whether a chat that is saved with its KV cache goes on with that."""
+        return False
+
+    def note(self, told: Told) -> None:
+        """A turn is over."""
 
     def close(self) -> None:
         """Nothing is used any more."""
@@ -137,6 +147,7 @@ class RealStage(Stage):
         self.picture, self.sound = Image(picture), Audio(sound)
 
     longest = 12
+    probed = 6
     timeout = 0.05
     keeps = False
 
@@ -147,3 +158,66 @@ class RealStage(Stage):
     def is_live(self, chat: Chat) -> bool:
         """An engine that cannot go back forgets, and reads all that is left again."""
         return chat._timeline._conversation.cached_tokens > 0  # type: ignore[attr-defined]
+
+
+class NativeStage(Stage):
+    """Our own engine and a real model, which stay open.
+
+    Args:
+        client: Of a model without encoders.
+        tally: What comes of turns is counted there.
+    """
+
+    longest = 16  # as many as a call of a tool takes
+    probed = 6
+    timeout = 0.02
+
+    def __init__(self, client: Client, picture: bytes, sound: bytes, tally: Tally) -> None:
+        self.client = client
+        self.picture, self.sound = Image(picture), Audio(sound)
+        self._tally = tally
+        self._markers = client._markers
+
+    def let_time_pass(self) -> None:
+        """Wait."""
+        threading.Event().wait(self.timeout)
+
+    def keeps_kv(self, chat: Chat) -> bool:
+        """Unless there is a control marker in a reply, which is neutralised when it is read again."""
+        plain = self._markers.neutralise_message
+        return all(plain(message) == message for message in chat.history if message.role == "assistant")
+
+    def note(self, told: Told) -> None:
+        """Count it."""
+        self._tally.add(told)
+
+    def check_open(self, chats: int) -> None:
+        """Each chat has a sequence, and nobody else."""
+        sequences = self.client._engine.handle._children.values()  # type: ignore[attr-defined]
+        assert sum(not sequence.closed for sequence in sequences) == chats
+
+
+class CompanyStage(NativeStage):
+    """The same, which others use, too."""
+
+    def check_open(self, chats: int) -> None:
+        """Theirs are not known."""
+
+
+class PairedStage(NativeStage):
+    """The same, beside the official engine for pictures and sound."""
+
+    keeps = False
+
+    def is_live(self, chat: Chat) -> bool:
+        """Our own engine never forgets."""
+        where = chat._timeline._conversation._where  # type: ignore[attr-defined]
+        return getattr(where, "cached_tokens", 1) > 0
+
+    def keeps_kv(self, chat: Chat) -> bool:
+        """While it is on our own engine."""
+        where = chat._timeline._conversation._where  # type: ignore[attr-defined]
+        return not hasattr(where, "cached_tokens") and super().keeps_kv(chat)
+
+    def check_open(self, chats: int) -> None:
+        """Not known: a chat that is on the official engine may go back to ours."""

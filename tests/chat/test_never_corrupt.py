@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -14,10 +17,38 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from litertlm import Client
 
+from .company import busy
 from .machine import NeverCorrupt
-from .stages import FakeStage, RealStage, Stage
+from .stages import CompanyStage, FakeStage, NativeStage, PairedStage, RealStage, Stage
+from .tally import Tally
 
 STEPS_OF_A_RUN = 50
+# What a long run on our own engine must have met.
+HAPPENS = {
+    "Cancelled before the prefill",
+    "Cancelled in the prefill",
+    "Cancelled in decoding",
+    "Cancelled in tools",
+    "DeadlineExceeded in the prefill",
+    "DeadlineExceeded in decoding",
+    "KeyboardInterrupt in the prefill",
+    "KeyboardInterrupt in decoding",
+    "ListenerFailed in the prefill",
+    "ListenerFailed in decoding",
+    "ContextOverflow before the prefill",
+    "ToolHopsExceeded after a hop",
+    "a reply in a form",
+    "a tool failed",
+    "a tool ran",
+    "ended by length",
+    "ended by stop",
+    "ended by tool_calls",
+    "trimmed",
+}
+
+TIGHT = 250  # the smallest context that there is
+
+Clients: TypeAlias = Callable[[int], Client]
 
 
 def run(stage: Callable[[int], Stage], steps: int, *, shrinks: bool) -> None:
@@ -39,6 +70,31 @@ def run(stage: Callable[[int], Stage], steps: int, *, shrinks: bool) -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def native_clients(model_path: Path) -> Iterator[Clients]:
+    """Clients of our own engine, by the context that is wanted.
+
+    Most have one thread: a busy machine does not slow that down as much as threads that wait for each other.
+    """
+    clients: dict[int, Client] = {}
+
+    def client(context: int) -> Client:
+        if context not in clients:
+            clients[context] = Client(
+                model_path,
+                engine="native",
+                vision_backend="off",
+                audio_backend="off",
+                max_tokens=context,
+                threads=None if context == TIGHT else 1,
+            )
+        return clients[context]
+
+    yield client
+    for opened in clients.values():
+        opened.close()
+
+
 @pytest.mark.timeout(0)
 def test_chats_on_the_fake_engine(png: bytes, wav: bytes) -> None:
     """About 2,000 steps."""
@@ -56,3 +112,45 @@ def test_chats_on_the_real_engine(official_client: Client, png: bytes, wav: byte
 def test_chats_on_the_real_engine_for_long(official_client: Client, png: bytes, wav: bytes) -> None:
     """As many as on the fake."""
     run(lambda context: RealStage(official_client, png, wav), 2000, shrinks=False)
+
+
+@pytest.mark.timeout(600)
+def test_chats_on_our_own_engine(native_clients: Clients, png: bytes, wav: bytes) -> None:
+    """As many as take some seconds."""
+    tally = Tally()
+    run(lambda context: NativeStage(native_clients(context), png, wav, tally), 200, shrinks=False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+def test_chats_on_our_own_engine_for_long(native_clients: Clients, png: bytes, wav: bytes) -> None:
+    """As many as on the fake, which meet everything that can happen to a turn."""
+    tally = Tally()
+    run(lambda context: NativeStage(native_clients(context), png, wav, tally), 2000, shrinks=False)
+    assert tally.counts.keys() >= HAPPENS, HAPPENS - tally.counts.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+def test_chats_in_company(native_clients: Clients, png: bytes, wav: bytes) -> None:
+    """Somebody else's turns run in the same passes over the weights, and are cancelled now and then."""
+    tally = Tally()
+    with ExitStack() as stack:
+        company: dict[int, Client] = {}
+
+        def stage(context: int) -> Stage:
+            if context not in company:
+                company[context] = native_clients(context)
+                stack.enter_context(busy(company[context]))
+            return CompanyStage(company[context], png, wav, tally)
+
+        run(stage, 1000, shrinks=False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+def test_chats_that_change_engines(model_path: Path, png: bytes, wav: bytes) -> None:
+    """A chat that is shown something goes on with the official engine, and comes back when it is undone."""
+    tally = Tally()
+    with Client(model_path, engine="native") as client:
+        run(lambda context: PairedStage(client, png, wav, tally), 300, shrinks=False)

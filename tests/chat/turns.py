@@ -10,7 +10,7 @@ from typing import Any, Literal
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize
 
-from litertlm import Chat, ContextOverflow, Message, Stream, Text, ToolCall
+from litertlm import Chat, Message, Stream, Text, ToolCall
 from litertlm.chat import Overflow
 
 from .acts import How, Tools
@@ -158,7 +158,7 @@ class Turns(RuleBasedStateMachine):
             if other is not pair:
                 told = Told()
                 how = How(handler=self._tools.handler)
-                with self._stage.says(()), suppress(ContextOverflow):
+                with self._stage.says(()), suppress(*how.may_raise):
                     other.chat.send("Meanwhile?", **listening(other.chat, how, told))
                 self._settle(other, told, how, Message("user", (Text("Meanwhile?"),)), check=False)
                 return
@@ -177,6 +177,7 @@ class Turns(RuleBasedStateMachine):
         assert len(told.ends) == bool(told.events), f"{len(told.ends)} terminal events"
         if told.events:
             assert told.events[-1] in told.ends
+        self._stage.note(told)
         if told.kept:
             keeps = self._stage.keeps
             pair.shadow = pair.shadow.after(told, how, sent, pair.chat, base=base, keeps=keeps, tokens=tokens)

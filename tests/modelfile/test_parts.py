@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from litertlm import modelfile
-from litertlm.errors import ModelFileError
+from litertlm.errors import ModelFileError, ModelLayoutError
 
 from . import containers
 from .containers import Part, container, hf_tokenizer, item, llm_metadata, parts, proto, tflite
@@ -284,6 +284,56 @@ def test_refuses_state_buffers(refused: Refused, buffers: bytes, problem: str) -
     """State buffers fit the graphs of the language model, all of them and each once."""
     executor = Part("executor_metadata", proto((1, buffers)))
     assert problem in str(refused(container([*parts(), executor])))
+
+
+def kv(context: int) -> dict[str, tuple[int, ...]]:
+    """The KV cache of a model with one layer."""
+    return {"kv_cache_k_0": (1, 2, context, 8), "kv_cache_v_0": (1, 2, 8, context)}
+
+
+SLICES = {"kv_slice_k_0": (1, 2, 1, 8), "kv_slice_v_0": (1, 2, 8, 1)}
+SEVERAL_LENGTHS = tflite(
+    {
+        f"{graph}_cache_{length}": ({"tokens": (1, 1), **kv(length)}, kv(length))
+        for length in (32, 64)
+        for graph in ("prefill_16", "decode")
+    }
+)
+UPDATED_ELSEWHERE = tflite({key: ({"tokens": (1, 1), **kv(64)}, SLICES) for key in ("prefill_16", "decode")})
+
+
+@pytest.mark.parametrize(
+    ("graphs", "key", "problem"),
+    [
+        pytest.param(SEVERAL_LENGTHS, "prefill_16_cache_32", "one of several lengths", id="several lengths"),
+        pytest.param(UPDATED_ELSEWHERE, "prefill_16", "to another graph", id="updated elsewhere"),
+    ],
+)
+def test_whole_files_of_other_layouts(refused: Refused, graphs: bytes, key: str, problem: str) -> None:
+    """They are not called damaged: the signature is named that no engine here runs."""
+    executor = Part("executor_metadata", proto((1, state() + VALUE)))
+    sections = parts()
+    sections[2].data = graphs
+    error = refused(container([*sections, executor]))
+    assert isinstance(error, ModelLayoutError)
+    assert error.place.startswith("section 2 (tf_lite_prefill_decode), bytes")
+    assert error.place.endswith(f"signature {key!r}")
+    assert problem in error.problem
+    assert "damaged" not in str(error)
+
+
+def test_a_state_buffer_of_another_length_is_damage(refused: Refused) -> None:
+    """Where the graphs do not say that it is meant so."""
+    graphs = {
+        "prefill_16": ({"tokens": (1, 16), **kv(32)}, kv(32)),
+        "decode": ({"tokens": (1, 1), **kv(64)}, {**kv(64), "logits": (1, 1, 32)}),
+    }
+    executor = Part("executor_metadata", proto((1, state(f6=1, f7=3) + VALUE)))
+    sections = parts()
+    sections[2].data = tflite(graphs)
+    error = refused(container([*sections, executor]))
+    assert not isinstance(error, ModelLayoutError)
+    assert "damaged" in str(error)
 
 
 def test_context_length(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 A program of its own, so that nothing else in the process blurs the figures::
 
-    python tests/soak/soak.py MODEL [--turns 300] [--chats 200]
+    python tests/soak/soak.py MODEL {litert,native} [--turns 300] [--chats 200]
 
 A chat's context is as long as the model's, which 300 kept turns may not fit. So of every three turns one is
 kept, one is left at its first chunk, and one fails; after the latter two the chat is as it was before, which
@@ -23,7 +23,17 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from litertlm import Audio, Chat, Client, ContextOverflow, DeadlineExceeded, Image, MediaError
+from litertlm import (
+    Audio,
+    Chat,
+    Client,
+    ContextOverflow,
+    DeadlineExceeded,
+    Image,
+    MediaError,
+    ModalityUnavailable,
+)
+from litertlm._engine.native.engine import NativeEngine
 
 GREEDY = {"temperature": 0}
 MIB = 2**20
@@ -46,6 +56,12 @@ def holdings() -> dict[str, int]:
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "mappings": Path("/proc/self/maps").read_text("utf-8").count(".litertlm"),
     }
+
+
+def kv_bytes(client: Client) -> int | None:
+    """KV pages in use; only our own engine knows."""
+    engine = client._engine
+    return int(engine._facts().cache_bytes) if isinstance(engine, NativeEngine) else None
 
 
 def keep(chat: Chat, number: int) -> None:
@@ -78,7 +94,7 @@ def fail(chat: Chat, number: int) -> None:
         case 2:
             try:
                 chat.send_multi([Image(b"not a picture"), "What is it?"])
-            except MediaError:
+            except (MediaError, ModalityUnavailable):
                 return
     raise AssertionError("the turn should have failed")
 
@@ -118,30 +134,41 @@ def main() -> None:
     """Soak, and report."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     parser.add_argument("model")
+    parser.add_argument("engine", choices=("litert", "native"))
     parser.add_argument("--turns", type=int, default=300)
     parser.add_argument("--chats", type=int, default=200)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
+        # Our own engine alone; beside it, encoders would bring the other one's threads.
+        media = "auto" if arguments.engine == "litert" else "off"
 
         def opened() -> Client:
-            return Client(arguments.model, engine="litert", cache_dir=cache, threads=2)
+            return Client(
+                arguments.model,
+                engine=arguments.engine,
+                vision_backend=media,
+                audio_backend=media,
+                cache_dir=cache,
+                threads=2,
+            )
 
+        report: dict[str, object] = {"idle": holdings()}
         with opened() as client, client.chat() as chat:  # what the engine starts once and keeps
             chat.send("Hello!", max_output_tokens=1)
-        before = holdings()
-        report: dict[str, object] = {"before": before}
+        report["before"] = holdings()
         with opened() as client:
             for name, steps in (
                 ("turns", one_chat(client, arguments.turns)),
                 ("chats", many_chats(client, arguments.chats)),
             ):
-                sizes = {}
+                sizes: dict[int, dict[str, float | None]] = {}
                 for number in steps:
                     if is_sampled(number):
-                        sizes[number] = memory()
+                        sizes[number] = {**memory(), "KV": kv_bytes(client)}
                         sys.stderr.write(f"{name} {number}: {sizes[number]}\n")
                 report[name] = sizes
                 report[f"after {name}"] = holdings()
+                report[f"KV after {name}"] = kv_bytes(client)
         report["after"] = holdings()
     sys.stdout.write(json.dumps(report) + "\n")
 

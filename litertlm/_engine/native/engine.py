@@ -13,7 +13,7 @@ from litertlm._engine.lib import check, ffi, lib, native_text, new_error, python
 from litertlm._engine.native.compiled import native_plan
 from litertlm._engine.native.conversation import NativeConversation
 from litertlm._engine.native.plan.steps import Plan
-from litertlm._engine.native.pool import shared_pool
+from litertlm._engine.native.pool import leave_pool, shared_pool
 from litertlm._engine.native.scoring import score
 from litertlm._engine.native.settings import HONOURED
 from litertlm._engine.native.text import TextProcessor
@@ -77,8 +77,8 @@ class NativeEngine:
         self.stop_tokens = tuple(ids[0] for ids in text.stop_tokens if len(ids) == 1)
         self.digest = options.digest
         self._sampler = options.sampler
-        self._pool = shared_pool(options.threads)
-        self.handle = Handle("client", "ltlm_model", _dispose_model, self._pool)
+        with shared_pool(options.threads) as self._pool:
+            self.handle = Handle("client", "ltlm_model", _dispose_model, self._pool)
         self._load(file, replace(plan, max_context=options.max_context), options)
         facts = self._facts()
         self.kernels = python_text(facts.kernels)
@@ -126,8 +126,9 @@ class NativeEngine:
         return score(self, prompt, text, check)
 
     def close(self) -> None:
-        """Cancel what runs, close the conversations, free the model. Idempotent."""
+        """Cancel what runs, close the conversations, free the model, end its threads. Idempotent."""
         self.handle.close()
+        leave_pool(self._pool)
 
     # ---- for its conversations and turns ----
 

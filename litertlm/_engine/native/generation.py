@@ -50,9 +50,7 @@ class Generation:
     """
 
     def __init__(self, sequence: Handle) -> None:
-        self._handle = Handle(
-            "generation", "ltlm_generation", partial(_dispose, sequence), sequence, warns=False
-        )
+        self._handle = Handle("turn", "ltlm_generation", partial(_dispose, sequence), sequence, warns=False)
         self._sequence = sequence
         # Reentrant: a destructor may close it at any moment.
         self._guard = threading.RLock()

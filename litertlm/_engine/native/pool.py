@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from litertlm._engine.handle import Handle
 from litertlm._engine.lib import check, lib, new_error
 
-__all__ = ["shared_pool"]
+__all__ = ["leave_pool", "shared_pool"]
 
 # By number of threads and process: a forked child has none of its parent's threads.
 _pools: weakref.WeakValueDictionary[tuple[int, int], Handle] = weakref.WeakValueDictionary()
-_lock = threading.Lock()
+# Reentrant: a signal handler may close a client at any moment.
+_lock = threading.RLock()
 
 
-def shared_pool(threads: int) -> Handle:
-    """The pool of this many threads. Its threads end when nothing refers to it any more.
+@contextmanager
+def shared_pool(threads: int) -> Iterator[Handle]:
+    """The pool of this many threads; for the length of the block, in which it gets a child, nobody ends it.
 
     Raises:
         EngineError: The system grants no more threads.
@@ -30,7 +34,16 @@ def shared_pool(threads: int) -> Handle:
             error = new_error()
             check(lib.ltlm_pool_create(threads, pool.cell, error), error)
             _pools[os.getpid(), threads] = pool
-        return pool
+        yield pool
+
+
+def leave_pool(pool: Handle) -> None:
+    """End its threads, unless there are children that are not closed, or not freed yet."""
+    if pool.closed:  # also in a forked child, where somebody may have held the lock
+        return
+    with _lock:
+        if not pool.has_children:
+            pool.close()
 
 
 def _dispose(cell: Any) -> None:
