@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
-from models.parity import Parity, cosines
+from models.parity import Array, Gap, cosines, passes
 
-SAME = Parity(
-    cosine=np.array([1.0, 0.999], np.float32),
-    backends=np.array([1.0, 0.997], np.float32),
-    preference=np.zeros(2, np.float32),
-    difference=np.array([0.0, 0.2], np.float32),
-    backends_disagree=1,
-    at_once=None,
-)
+REFERENCE: Array = np.array([[5.0, 4.9, -3.0], [1.0, 7.0, 2.0]], np.float32)
+SAME = Gap(REFERENCE, REFERENCE)
 
 
-def test_another_token_passes_only_where_the_backends_could_have_swapped_them() -> None:
-    """The reference's preference is held against the backends' largest difference."""
-    assert SAME.passes
-    assert dataclasses.replace(SAME, preference=np.array([0.1, 0.0], np.float32)).passes
-    assert not dataclasses.replace(SAME, preference=np.array([0.0, 0.3], np.float32)).passes
+def test_another_token_passes_only_where_a_backend_could_have_chosen_it() -> None:
+    """The reference's preference is held against the largest difference of the backends."""
+    ours = Gap(REFERENCE + np.array([[-0.1, 0.1, 0.0], [0.0, 0.0, 0.0]], np.float32), REFERENCE)
+    assert ours.other_tokens == 1
+    assert not passes(ours, [SAME, Gap(REFERENCE + np.float32(0.05), REFERENCE)])
+    assert passes(ours, [SAME, Gap(REFERENCE + np.float32(0.2), REFERENCE)])
 
 
 def test_one_position_that_points_elsewhere_fails_the_file() -> None:
-    """It is the least cosine that counts, not the median."""
-    assert not dataclasses.replace(SAME, cosine=np.array([1.0, 0.9979], np.float32)).passes
+    """It is the least cosine that counts, whatever the likeliest token is."""
+    elsewhere = REFERENCE.copy()
+    elsewhere[0, 2] = 3.0
+    ours = Gap(elsewhere, REFERENCE)
+    assert ours.other_tokens == 0
+    assert not passes(ours, [SAME])
 
 
-def test_equal_backends_do_not_fail_equal_tokens() -> None:
-    """Float files: no difference anywhere, and no preference."""
-    assert dataclasses.replace(SAME, difference=np.zeros(2, np.float32)).passes
+def test_equal_logits_pass_equal_backends() -> None:
+    """Nothing differs anywhere, and nothing is preferred."""
+    assert passes(SAME, [SAME, SAME])
 
 
 def test_cosine_is_of_rows() -> None:
