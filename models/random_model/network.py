@@ -32,7 +32,8 @@ def build_network(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int = 
         if hasattr(network.get_input_embeddings(), "scalar_embed_scale"):
             # Gemma multiplies embeddings by sqrt(width): its tied head would always repeat the last token.
             network.get_input_embeddings().weight *= 0.25
-        _temper_attention(network)
+        if shape.family == "gemma4":
+            _temper(network)
         _quieten(network, tokenizer)
         _spread_logits(network, shape.vocab)
     stops = tokenizer.convert_tokens_to_ids(list(FAMILIES[shape.family].vocabulary.stops))
@@ -82,15 +83,18 @@ def _fill(module: nn.Module) -> None:
         scalar.uniform_(0.7, 1.0)
 
 
-def _temper_attention(network: PreTrainedModel) -> None:
-    """Give attention scores a standard deviation of one where the architecture does not divide them.
+def _temper(network: PreTrainedModel) -> None:
+    """Keep Gemma 4, whose norms have more to settle than others', from blowing up rounding.
 
-    Gemma 4 leaves that to the trained norms of queries and keys. Drawn around one, they make scores as large
-    as the square root of the head's width: softmax picks one token, and rounding decides which.
+    Attention scores are divided by nothing, and with norms around one they are as large as the square root of
+    the head's width: softmax picks one token, and rounding decides which. The norm behind the per-layer
+    embeddings enlarges a product of two, which may be next to nothing.
     """
-    for module in network.modules():
-        if getattr(module, "scaling", None) == 1.0 and hasattr(module, "q_norm"):
-            module.q_norm.weight *= module.q_norm.weight.numel() ** -0.5
+    for name, module in network.named_modules():
+        if name.endswith("q_norm"):
+            module.weight *= module.weight.numel() ** -0.5
+        elif name.endswith("post_per_layer_input_norm"):
+            module.weight *= 0.5
 
 
 def _quieten(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
