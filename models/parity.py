@@ -121,7 +121,10 @@ class Reference:
             for what, embed in self._embedders.items():
                 (given[what],) = embed(token_ids=np.array([[token]], np.int32)).values()
             out = self._decode(**given, **cache)
-            cache = {name: out[name].astype(kept).astype(np.float32) for name in cache}
+            cache = {name: out[name] for name in cache}
+            for values in cache.values():
+                by_position = np.moveaxis(values, values.shape.index(context), 0)
+                by_position[position] = by_position[position].astype(kept)
             rows.append(out["logits"].reshape(-1).copy())
         return np.stack(rows)
 
@@ -139,8 +142,8 @@ def own_kernels(path: Path, ids: Sequence[int], reference: Array) -> Array | Non
     """Logits by TensorFlow Lite's own kernels, the portable ones, which are slow, only if they have to be.
 
     Either have mistakes that would pass for noise: the optimised ones on int4 weights with Hadamard matrices,
-    the portable ones on int4 weights in blocks, and both on Gemma 2. None if neither has anything to do with
-    the reference.
+    the portable ones on int4 weights in blocks, and both on Gemma 2 with embeddings in its graph. None if
+    neither has anything to do with the reference.
     """
     for kernels in OWN_KERNELS:
         logits = Reference(path, kernels).logits(ids)
