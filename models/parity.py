@@ -57,7 +57,7 @@ def ours(engine: NativeEngine, ids: Sequence[int], *, at_once: bool = False) -> 
     rows = []
     for count in [len(ids)] if at_once else range(1, len(ids) + 1):
         generation = Generation(sequence)
-        greedy = Sampler(temperature=0.0, top_k=1, top_p=1.0, seed=0)
+        greedy = Sampler(temperature=0.0, top_k=1, top_p=1.0, min_p=0.0, seed=0)
         generation.start(ids[:count], Decoding(1, greedy, keep_logits=True))
         while not generation.ended:
             generation.take(None)
