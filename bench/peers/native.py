@@ -17,7 +17,7 @@ from litertlm.modelfile import open_model
 from litertlm.options import Sampler
 from peers import Answer, Measurement, at_once, message_of, prompt_tokens
 
-GREEDY = Sampler(temperature=0.0, top_k=1, top_p=1.0, seed=0)
+GREEDY = Sampler(temperature=0.0, top_k=1, top_p=1.0, min_p=0.0, seed=0)
 FLOAT16 = 2  # bytes
 
 
