@@ -88,7 +88,7 @@ void test_failed(const char *file, int line, const char *format, ...)
     vfprintf(stderr, format, arguments);
     fprintf(stderr, "\n");
     va_end(arguments);
-    _exit(1);
+    abort();
 }
 
 int test_main(const test_case *cases, size_t count, const char *only)

@@ -29,7 +29,8 @@ typedef struct {
 
 int test_main(const test_case *cases, size_t count, const char *only);
 
-/* Prints and exits: a failed test leaves threads behind that nobody can stop in order. */
+/* Prints and aborts: a failed test leaves threads behind that nobody can stop in order, and fuzzers keep what
+ * aborted. */
 void test_failed(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4), noreturn));
 

@@ -9,7 +9,10 @@
 #include "native/executor.h"
 #include "testing.h"
 
-enum { HIDDEN = 64, FEED = 96, HEADS = 4, HEAD = 16, VOCABULARY = 200, CONTEXT = 96, WINDOW = 8 };
+#ifndef TINY_SIZES
+#define TINY_SIZES HIDDEN = 64, FEED = 96, HEADS = 4, HEAD = 16, VOCABULARY = 200
+#endif
+enum { TINY_SIZES, CONTEXT = 96, WINDOW = 8 };
 
 typedef struct {
     ltlm_plan plan; /* points at what follows */
@@ -281,7 +284,7 @@ static tiny_model *tiny_create(void)
     return m;
 }
 
-static void tiny_delete(tiny_model *m)
+static inline void tiny_delete(tiny_model *m)
 {
     close(m->fd);
     free(m->file);

@@ -29,7 +29,8 @@ __all__ = ["Graphs", "Shape", "Signature", "read_graphs"]
 Shape: TypeAlias = tuple[int, ...]
 
 _MOST_SUBGRAPHS = 4096
-_MOST_TENSORS = 1 << 20
+_MOST_TENSORS = 1 << 20  # of all graphs with a name
+_MOST_NAMES = 1 << 17  # of inputs and outputs of all of them
 _MOST_BUFFERS = 1 << 20
 _MOST_SIGNATURES = 1024
 
@@ -95,6 +96,8 @@ def _signatures(
     buffer: FlatBuffer, model: Table, subgraphs: list[Table], buffers: int
 ) -> dict[str, Signature]:
     signatures: dict[str, Signature] = {}
+    tensors_of: dict[int, list[int]] = {}
+    room, names = _MOST_TENSORS, _MOST_NAMES
     for entry in model.tables(7, _MOST_SIGNATURES, "signature"):
         key = entry.string(2, f"{entry.what}, key")
         if key is None:
@@ -104,10 +107,15 @@ def _signatures(
         number = entry.integer(4, "I")
         if number >= len(subgraphs):
             entry.fail(4, f"names graph {number} of {len(subgraphs)}")
-        tensors = subgraphs[number].offsets(0, _MOST_TENSORS, "tensor")
+        if number not in tensors_of:
+            tensors_of[number] = subgraphs[number].offsets(0, room, "tensor")
+            room -= len(tensors_of[number])
+        tensors = tensors_of[number]
         shapes: list[dict[str, Shape]] = [{}, {}]
         for field, side in enumerate(("input", "output")):
-            for entry_map in entry.tables(field, _MOST_TENSORS, f"{entry.what}, {side}"):
+            entries = entry.tables(field, names, f"{entry.what}, {side}")
+            names -= len(entries)
+            for entry_map in entries:
                 name = entry_map.string(0, f"{entry_map.what}, name") or ""
                 tensor = entry_map.integer(1, "I")
                 if tensor >= len(tensors):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from litertlm._engine.native.plan.lowering import lower
-from litertlm._engine.native.plan.operators import BUILTIN, OPTIONS
+from litertlm._engine.native.plan.operators import BUILTIN, OPTIONS, OPTIONS_2
 from litertlm._engine.native.plan.patterns import fuse
 from litertlm._engine.native.plan.recognise import HANDLERS
 from litertlm._engine.native.plan.steps import Plan
@@ -20,7 +20,7 @@ from litertlm._engine.native.plan.trace import Trace
 from ..modelfile.containers import Numbers, Scalar, Tab, Tables, Text, flatbuffer
 from .interpreter import Interpreter
 
-TYPES = {"float32": 0, "float16": 1, "int32": 2, "int64": 4, "bool": 6}
+TYPES = {"float32": 0, "float16": 1, "int32": 2, "int64": 4, "bool": 6, "int8": 9, "int4": 17}
 CODES = {name: number for number, name in BUILTIN.items()}
 TOKENS = 5
 
@@ -68,8 +68,9 @@ class Sketch:
             2: Numbers("i", outputs),
         }
         if options:
-            fields[3] = ("B", OPTIONS[name])
-            fields[4] = Tab({int(field.removeprefix("field_")): value for field, value in options.items()})
+            kind = 11 if name in OPTIONS_2 else 3
+            fields[kind] = ("B", (OPTIONS_2 | OPTIONS)[name])
+            fields[kind + 1] = Tab({int(field.removeprefix("field_")): value for field, value in options.items()})
         self._operators.append(Tab(fields))
 
     def apply(self, name: str, inputs: Sequence[int], shape: Sequence[int], **options: Scalar) -> int:
@@ -78,19 +79,32 @@ class Sketch:
         self.operator(name, inputs, [out], **options)
         return out
 
-    def model(self, path: Path) -> Model:
-        """Write it down and open it."""
-        graph = Tab(
+    def graph(self, inputs: Sequence[int], outputs: Sequence[int]) -> Tab:
+        """The tensors and operators so far as a graph."""
+        return Tab(
             {
                 0: Tables(self._tensors),
-                1: Numbers("i", [0, 1]),
-                2: Numbers("i", [len(self._tensors) - 1]),
+                1: Numbers("i", inputs),
+                2: Numbers("i", outputs),
                 3: Tables(self._operators),
             }
         )
+
+    def section(self, graphs: Sequence[Tab], signatures: Sequence[Tab] = ()) -> bytes:
+        """A section of these graphs."""
         codes = [Tab({0: ("b", min(CODES[name], 127)), 3: ("i", CODES[name])}) for name in self._names]
-        root = Tab({0: ("I", 3), 1: Tables(codes), 2: Tables([graph]), 4: Tables(self._buffers)})
-        path.write_bytes(flatbuffer(root, b"TFL3"))
+        fields: dict[int, Scalar | Tables] = {
+            0: ("I", 3),
+            1: Tables(codes),
+            2: Tables(graphs),
+            4: Tables(self._buffers),
+            7: Tables(signatures),
+        }
+        return flatbuffer(Tab(fields), b"TFL3")
+
+    def model(self, path: Path) -> Model:
+        """Write it down and open it."""
+        path.write_bytes(self.section([self.graph([0, 1], [len(self._tensors) - 1])]))
         return Model.open(os.open(path, os.O_RDONLY), 0, path.stat().st_size, "sketch")
 
     def plan(self, path: Path, output: int) -> Plan:

@@ -220,7 +220,7 @@ def _on_constants(
     compute = _ON_ARRAYS.get(function)
     if compute is None or any(array is None for array in arrays):
         return trace.refuse(operator, inputs)
-    broadcast(operator, *(array.shape for array in arrays if array is not None))
+    trace.count(math.prod(broadcast(operator, *(array.shape for array in arrays if array is not None))))
     with np.errstate(all="ignore"):
         return Fixed(np.asarray(compute(*arrays), np.float32))
 

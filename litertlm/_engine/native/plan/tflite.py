@@ -29,12 +29,13 @@ from litertlm.modelfile.source import FileRange
 __all__ = ["Graph", "Model", "NotRecognised", "Operator", "Signature", "Tensor"]
 
 _MOST_GRAPHS = 1 << 16
-_MOST_TENSORS = 1 << 20
+_MOST_TENSORS = 1 << 20  # of all graphs that are opened
 _MOST_OPERATORS = 1 << 20
 _MOST_BUFFERS = 1 << 20
 _MOST_OPERANDS = 1024
 _MOST_DIMENSIONS = 8
 _MOST_SIGNATURES = 128
+_LONGEST_KEY = 1024  # of what a signature names
 _LONG_NAME = 100  # names of tensors are paths of modules; their ends tell most
 _MOST_ELEMENTS = 1 << 40
 _BLOCK = 1 << 18
@@ -92,6 +93,7 @@ class Model:
         self._buffers = self._root.offsets(4, _MOST_BUFFERS, "buffer")
         self._graphs = self._root.offsets(2, _MOST_GRAPHS, "graph")
         self._opened: dict[int, Graph] = {}
+        self._room = _MOST_TENSORS
         self.codes = tuple(
             _operator_name(code) for code in self._root.tables(1, _MOST_OPERANDS, "operator code")
         )
@@ -119,8 +121,10 @@ class Model:
         if graph is None:
             if not 0 <= number < len(self._graphs):
                 self._root.fail(2, f"graph {number} of {len(self._graphs)} does not exist")
-            graph = Graph(self, Table(self.buffer, self._graphs[number], f"graph {number}"), number)
+            table = Table(self.buffer, self._graphs[number], f"graph {number}")
+            graph = Graph(self, table, number, self._room)
             self._opened[number] = graph
+            self._room -= graph.tensors
         return graph
 
     def constant(self, number: int) -> tuple[int, int] | None:
@@ -142,7 +146,7 @@ class Model:
 
     def _names(self, entry: Table, field: int) -> dict[str, int]:
         return {
-            item.string(0, f"{item.what}, name") or "": item.integer(1, "I")
+            item.string(0, f"{item.what}, name", most=_LONGEST_KEY) or "": item.integer(1, "I")
             for item in entry.tables(field, _MOST_OPERANDS, f"{entry.what}, tensor")
         }
 
@@ -154,13 +158,15 @@ class Graph:
         number: Its number in the model.
         inputs: Tensors that it is given.
         outputs: Tensors that it gives.
+        tensors: How many it has.
     """
 
-    def __init__(self, model: Model, table: Table, number: int) -> None:
+    def __init__(self, model: Model, table: Table, number: int, most: int) -> None:
         self.model = model
         self.number = number
         self._table = table
-        self._positions = table.offsets(0, _MOST_TENSORS, "tensor")
+        self._positions = table.offsets(0, most, "tensor")
+        self.tensors = len(self._positions)
         self._tensors: dict[int, Tensor] = {}
         self.inputs = table.numbers(1, "i", _MOST_OPERANDS, "inputs")
         self.outputs = table.numbers(2, "i", _MOST_OPERANDS, "outputs")
@@ -209,7 +215,7 @@ class Tensor:
         if any(dimension < 0 for dimension in self.shape):
             table.fail(0, f"its shape {self.shape} is impossible")
         self.elements = math.prod(self.shape)
-        if self.elements > _MOST_ELEMENTS:
+        if math.prod(dimension or 1 for dimension in self.shape) > _MOST_ELEMENTS:  # numpy counts so, too
             table.fail(0, f"its shape {self.shape} is impossible")
 
     @property
@@ -262,9 +268,13 @@ class Tensor:
             self.fail("has no scales")
         points = table.span(3, 8, _MOST_ELEMENTS, f"{self._table.what}, zero points")
         if points is not None:
-            data = self.graph.model.source.read(points[0], points[0] + 8 * points[1])
-            if data.count(0) != len(data):
-                raise NotRecognised(f"the zero points of the weights {self.name!r} are not 0")
+            if points[1] > span[1]:
+                table.fail(3, f"{points[1]} zero points for {span[1]} scales")
+            end = points[0] + 8 * points[1]
+            for begin in range(points[0], end, _BLOCK):
+                data = self.graph.model.source.read(begin, min(begin + _BLOCK, end))
+                if data.count(0) != len(data):
+                    raise NotRecognised(f"the zero points of the weights {self.name!r} are not 0")
         return (*span, table.integer(6, "i"))
 
     def blocks(self) -> tuple[Tensor, int] | None:

@@ -23,7 +23,7 @@ _MOST_WORK = 200_000  # operators and their inputs
 _MOST_NODES = 200_000
 _MOST_DEPTH = 8
 _MOST_FIXED = 1 << 20  # elements of a constant that is read
-_MOST_FIXED_IN_ALL = 1 << 25
+_MOST_FIXED_IN_ALL = 1 << 25  # each counted as often as it is used
 _MOST_READ = 1 << 31  # bytes
 
 _NUMPY = {
@@ -126,6 +126,7 @@ class Trace:
     def array(self, symbol: Symbol | None) -> npt.NDArray[np.generic] | None:
         """The value of a constant; None when it is none, or not a small one of plain numbers."""
         if isinstance(symbol, Fixed):
+            self.count(symbol.array.size)
             return symbol.array
         if not isinstance(symbol, Stored):
             return None
@@ -135,13 +136,17 @@ class Trace:
             kind = _NUMPY.get(tensor.type)
             if kind is None or tensor.elements > _MOST_FIXED or tensor.is_quantised or tensor.is_sparse:
                 return None
-            self._fixed += tensor.elements
-            if self._fixed > _MOST_FIXED_IN_ALL:
-                raise NotRecognised("the constants of the graphs are too large")
             data = tensor.read() if tensor.elements else b""
             array = np.frombuffer(data, kind).reshape(tensor.shape)
             self._arrays[tensor] = array
+        self.count(array.size)
         return array
+
+    def count(self, elements: int) -> None:
+        """Note that so many elements of constants are worked on, or refuse a graph that goes on with that."""
+        self._fixed += elements
+        if self._fixed > _MOST_FIXED_IN_ALL:
+            raise NotRecognised("the constants of the graphs are too large")
 
     def floats(self, symbol: Symbol | None) -> Array | None:
         """As :meth:`array`, of float32 only."""
@@ -219,6 +224,6 @@ def broadcast(operator: Operator, *shapes: Shape) -> Shape:
         shape = np.broadcast_shapes(*shapes)
     except ValueError:
         operator.fail(f"its inputs of shapes {', '.join(map(str, shapes))} do not fit each other")
-    if math.prod(shape) > 1 << 22:
+    if math.prod(size or 1 for size in shape) > 1 << 22:
         operator.refuse(f"its output of shape {shape} is too large")
     return shape
