@@ -30,8 +30,9 @@ typedef enum {
                                 looked up in stay in the file */
 } ltlm_weight_place;
 
-/* Checks everything: indexes, widths, that matrices and scales lie inside the file, scales finite, values
- * written before read, shapes that fit each other. LTLM_E_INVALID_ARGUMENT says which step or matrix and why.
+/* Checks everything: indexes, widths, that matrices and scales lie inside the file, values written before
+ * read, shapes that fit each other; LTLM_E_INVALID_ARGUMENT says which step or matrix and why. And the file:
+ * LTLM_E_ENGINE if it is cut off, cannot be read, or a scale is not finite.
  * `fd` is borrowed for the call, `file_size` bytes. The plan is copied, `kernels` is static, `pool` is used
  * in the call alone. *out: caller frees with ltlm_program_delete. Any thread. */
 int32_t ltlm_program_create(const ltlm_plan *plan, int32_t fd, uint64_t file_size, int32_t weight_place,

@@ -43,7 +43,9 @@ typedef struct {
     int32_t max_rows;      /* most rows of one pass, 2..65536; 0: the default, 512 */
 } ltlm_model_options;
 
-/* Checks the plan and loads. *out: caller frees with ltlm_model_delete. Any thread. */
+/* Checks the plan and loads. LTLM_E_UNSUPPORTED: this build or this CPU has no kernels of that name.
+ * LTLM_E_INVALID_ARGUMENT: the plan cannot be run; LTLM_E_ENGINE: the file is damaged; the reason says where.
+ * *out: caller frees with ltlm_model_delete. Any thread. */
 int32_t ltlm_model_create(ltlm_pool *pool, const ltlm_plan *plan, const ltlm_model_options *options,
                           ltlm_model **out, ltlm_error *err);
 /* LTLM_E_BUSY while sequences are alive. Any thread. */

@@ -136,7 +136,7 @@ static int32_t copy_ranges(loader *self, ltlm_pool *pool, ltlm_error *err)
     }
     ltlm_pool_run(pool, ltlm_pool_threads(pool), read_parts, self);
     if (atomic_load(&self->unread)) {
-        return ltlm__fail(err, LTLM_E_INVALID_ARGUMENT, "the weights cannot be read from the model file");
+        return ltlm__fail(err, LTLM_E_ENGINE, "the weights cannot be read from the model file");
     }
     return LTLM_OK;
 }
@@ -283,8 +283,8 @@ static int32_t make_tables(loader *self, ltlm_pool *pool, ltlm_error *err)
     }
     long long bad = atomic_load(&self->bad_scale);
     if (bad != INT64_MAX) {
-        return ltlm__fail(err, LTLM_E_INVALID_ARGUMENT, "matrix %d: a scale of row %d is not finite",
-                          (int)(bad >> 32), (int)(bad & INT32_MAX));
+        return ltlm__fail(err, LTLM_E_ENGINE, "matrix %d: a scale of row %d is not finite", (int)(bad >> 32),
+                          (int)(bad & INT32_MAX));
     }
     return LTLM_OK;
 }
@@ -295,9 +295,8 @@ static int32_t map_file(loader *self, uint64_t file_size, ltlm_error *err)
 {
     int64_t actual = ltlm__file_size(self->fd);
     if (actual < 0 || (uint64_t)actual < file_size) {
-        return ltlm__fail(err, LTLM_E_INVALID_ARGUMENT,
-                          "the model file has %lld bytes, not %llu: it is cut off", (long long)actual,
-                          (unsigned long long)file_size);
+        return ltlm__fail(err, LTLM_E_ENGINE, "the model file has %lld bytes, not %llu: it is cut off",
+                          (long long)actual, (unsigned long long)file_size);
     }
     uint64_t claimed = 0;
     for (size_t i = 0; i < self->plan->matrix_count; i++) {

@@ -289,7 +289,7 @@ static void run_job(job *self)
         ASSERT_INT(LTLM_OK, ltlm_model_delete(model, &err));
     } else {
         ASSERT(!model && err.reason[0]);
-        ASSERT(status == LTLM_E_INVALID_ARGUMENT || status == LTLM_E_NO_MEMORY);
+        ASSERT(status == LTLM_E_INVALID_ARGUMENT || status == LTLM_E_ENGINE || status == LTLM_E_NO_MEMORY);
     }
 #ifndef LTLM_FUZZING
     ltlm_pool_delete(pool);

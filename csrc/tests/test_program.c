@@ -14,12 +14,12 @@ static int32_t create(tiny_model *m, int32_t place, int32_t threads, ltlm_progra
     return status;
 }
 
-static void expect_refusal(tiny_model *m, const char *reason)
+static void expect_refusal(tiny_model *m, int32_t expected, const char *reason)
 {
     ltlm_program *program;
     ltlm_error err;
     int32_t status = create(m, LTLM_WEIGHTS_MAPPED, 1, &program, &err);
-    if (status != LTLM_E_INVALID_ARGUMENT) {
+    if (status != expected) {
         test_failed(__FILE__, __LINE__, "not refused: %s", reason);
     }
     ASSERT(!program);
@@ -28,12 +28,15 @@ static void expect_refusal(tiny_model *m, const char *reason)
 }
 
 /* A model in which one thing is wrong. */
-#define REFUSED(reason, ...)                 \
+#define REFUSED_WITH(status, reason, ...)    \
     do {                                     \
         tiny_model *m = tiny_create();       \
         __VA_ARGS__;                         \
-        expect_refusal(m, reason);           \
+        expect_refusal(m, status, reason);   \
     } while (0)
+#define REFUSED(reason, ...) REFUSED_WITH(LTLM_E_INVALID_ARGUMENT, reason, __VA_ARGS__)
+/* And it is the file. */
+#define DAMAGED(reason, ...) REFUSED_WITH(LTLM_E_ENGINE, reason, __VA_ARGS__)
 
 static ltlm_step *first(tiny_model *m, int32_t op)
 {
@@ -174,7 +177,7 @@ TEST(memory_may_run_out_at_any_point_of_a_load)
 
 TEST(a_file_that_is_cut_off_is_refused)
 {
-    REFUSED("it is cut off", ASSERT(ftruncate(m->fd, (off_t)m->file_size - 1) == 0));
+    DAMAGED("it is cut off", ASSERT(ftruncate(m->fd, (off_t)m->file_size - 1) == 0));
 }
 
 TEST(matrices_outside_the_file_are_refused)
@@ -207,9 +210,9 @@ static void set_scale(tiny_model *m, const ltlm_matrix *matrix, int32_t at, uint
 
 TEST(scales_that_are_not_finite_are_refused)
 {
-    REFUSED("matrix 0: a scale of row 5 is not finite", set_scale(m, m->matrices, 5, 0x7fc00000, 4));
-    REFUSED("matrix 2: a scale of row 0 is not finite", set_scale(m, m->matrices + 2, 0, 0xff800000, 4));
-    REFUSED("a scale of row 1 is not finite", set_scale(m, matrix_of(m, LTLM_INT4_BLOCK), 3, 0x7c00, 2));
+    DAMAGED("matrix 0: a scale of row 5 is not finite", set_scale(m, m->matrices, 5, 0x7fc00000, 4));
+    DAMAGED("matrix 2: a scale of row 0 is not finite", set_scale(m, m->matrices + 2, 0, 0xff800000, 4));
+    DAMAGED("a scale of row 1 is not finite", set_scale(m, matrix_of(m, LTLM_INT4_BLOCK), 3, 0x7c00, 2));
 }
 
 TEST(many_matrices_of_the_same_bytes_are_refused)

@@ -164,7 +164,10 @@ def _native(file: ModelFile, wanted: Wanted) -> Engine | str:
         wide_cache=wanted.wide_cache,
         cache_limit=wanted.cache_limit,
     )
-    engine = NativeEngine(file, recipe, text, options)
+    try:
+        engine = NativeEngine(file, recipe, text, options)
+    except NotRecognised as refusal:
+        return str(refusal)
     if engine.kernels == PORTABLE and wanted.engine == "auto" and options.kernels is None:
         engine.close()
         return "this CPU has none of the instruction sets that it is fast with"

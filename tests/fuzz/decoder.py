@@ -116,7 +116,9 @@ class Decoder(Sketch):
             parts = [self.tensor("row", (1, 1, 1, HEAD)) for _ in range(shape[2])]
             self.operator("SPLIT", [self.constant(2, INT), x], parts, field_0=("i", shape[2]))
             rows = [self.apply("RESHAPE", [part], (1, 1, HIDDEN)) for part in parts]
-        outs = [self.apply("STABLEHLO_COMPOSITE", [row], (1, 1, HIDDEN), field_1=("i", graph)) for row in rows]
+        outs = [
+            self.apply("STABLEHLO_COMPOSITE", [row], (1, 1, HIDDEN), field_1=("i", graph)) for row in rows
+        ]
         if len(outs) == 1:
             return outs[0]
         packed = self.apply("PACK", outs, (1, 1, shape[2], HEAD), field_0=("i", len(outs)), field_1=("i", 2))
@@ -136,9 +138,7 @@ class Decoder(Sketch):
             self.apply("SLICE", [x, self.constant([0, 0, 0, first], INT), size], half)
             for first in (0, HEAD // 2)
         )
-        turned = self.apply(
-            "CONCATENATION", [self.apply("NEG", [high], half), low], whole, field_0=("i", 3)
-        )
+        turned = self.apply("CONCATENATION", [self.apply("NEG", [high], half), low], whole, field_0=("i", 3))
         straight, crossed = self.apply("MUL", [x, cosines], whole), self.apply("MUL", [turned, sines], whole)
         return self.apply("ADD", [straight, crossed], whole)
 
@@ -157,7 +157,9 @@ class Decoder(Sketch):
         first, last = self.tensor("first", (1,), INT), self.tensor("last", (1,), INT)
         self.operator("SUB", [1, self.constant([5], INT)], [first])
         self.operator("ADD", [1, self.constant([5], INT)], [last])
-        after, before, near = (self.tensor(name, (1, CONTEXT), "bool") for name in ("after", "before", "near"))
+        after, before, near = (
+            self.tensor(name, (1, CONTEXT), "bool") for name in ("after", "before", "near")
+        )
         self.operator("GREATER", [iota, first], [after])
         self.operator("LESS", [iota, last], [before])
         self.operator("LOGICAL_AND", [after, before], [near])

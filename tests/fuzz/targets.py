@@ -42,7 +42,10 @@ class Target:
             self.sections = model.description.sections
             section = model.description.section("tflite_model", "tf_lite_prefill_decode")
             assert section is not None
-        self.graphs = (section.begin, section.begin + (section.end - section.begin) // 3)  # weights come later
+        self.graphs = (
+            section.begin,
+            section.begin + (section.end - section.begin) // 3,
+        )  # weights come later
         self.groups = list(_groups(self.path, section.begin, section.end))
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""The fuzz targets with edits that look random, so that they do not rot; fuzzing itself is `python -m tests.fuzz`."""
+"""The fuzz targets with edits that look random, so that they do not rot; `python -m tests.fuzz` fuzzes."""
 
 from __future__ import annotations
 

@@ -70,7 +70,9 @@ class Sketch:
         if options:
             kind = 11 if name in OPTIONS_2 else 3
             fields[kind] = ("B", (OPTIONS_2 | OPTIONS)[name])
-            fields[kind + 1] = Tab({int(field.removeprefix("field_")): value for field, value in options.items()})
+            fields[kind + 1] = Tab(
+                {int(field.removeprefix("field_")): value for field, value in options.items()}
+            )
         self._operators.append(Tab(fields))
 
     def apply(self, name: str, inputs: Sequence[int], shape: Sequence[int], **options: Scalar) -> int:

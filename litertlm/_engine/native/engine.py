@@ -12,7 +12,7 @@ from litertlm._engine.handle import Handle
 from litertlm._engine.lib import check, ffi, lib, native_text, new_error, python_text
 from litertlm._engine.native.compiled import native_plan
 from litertlm._engine.native.conversation import NativeConversation
-from litertlm._engine.native.plan.steps import Plan
+from litertlm._engine.native.plan import NotRecognised, Plan
 from litertlm._engine.native.pool import leave_pool, shared_pool
 from litertlm._engine.native.scoring import score
 from litertlm._engine.native.settings import HONOURED
@@ -21,9 +21,10 @@ from litertlm._engine.native.transcript import Passage, Transcript
 from litertlm._engine.native.turn import CompletionTurn
 from litertlm._engine.samplers import effective_sampler
 from litertlm._engine.seam import EngineInfo, Preface
-from litertlm.errors import MessageError
+from litertlm.errors import MessageError, ModelFileError, OptionError
 from litertlm.messages import Score
 from litertlm.modelfile import ModelFile
+from litertlm.modelfile.source import DAMAGED
 from litertlm.options import Sampler, TurnOptions
 
 __all__ = ["NativeEngine", "NativeOptions"]
@@ -64,8 +65,10 @@ class NativeEngine:
         options: Everything decided.
 
     Raises:
-        ModelFileError: The file does not hold what the plan says.
-        EngineError: There is not enough memory, or this CPU lacks the kernels.
+        NotRecognised: The plan is beyond what can be run.
+        ModelFileError: The file is cut off, or its weights are damaged.
+        OptionError: This CPU lacks the kernels that were asked for.
+        EngineError: There is not enough memory.
     """
 
     def __init__(self, file: ModelFile, plan: Plan, text: TextProcessor, options: NativeOptions) -> None:
@@ -151,7 +154,7 @@ class NativeEngine:
 
     def _load(self, file: ModelFile, plan: Plan, options: NativeOptions) -> None:
         error = new_error()
-        kernels = ffi.new("char[]", options.kernels.encode()) if options.kernels else ffi.NULL
+        kernels = ffi.new("char[]", os.fsencode(options.kernels)) if options.kernels else ffi.NULL
         descriptor = file.descriptor()
         try:
             settings = ffi.new(
@@ -166,9 +169,19 @@ class NativeEngine:
                 },
             )
             with native_plan(plan) as native, self._pool.using() as pool:
-                check(lib.ltlm_model_create(pool, native, settings, self.handle.cell, error), error)
+                status = lib.ltlm_model_create(pool, native, settings, self.handle.cell, error)
         finally:
             os.close(descriptor)
+        reason = python_text(error.reason)
+        if status == lib.LTLM_E_INVALID_ARGUMENT:
+            raise NotRecognised(reason)
+        if status == lib.LTLM_E_ENGINE:
+            raise ModelFileError(reason, path=file.path, place="weights", hint=DAMAGED)
+        if status == lib.LTLM_E_UNSUPPORTED:
+            raise OptionError(
+                f"LITERTLM_KERNELS: {reason}", hint="Without it the best ones for this CPU are taken."
+            )
+        check(status, error)
 
     def _facts(self) -> Any:
         facts = ffi.new("ltlm_model_facts *")
