@@ -44,7 +44,7 @@ class Spot:
 
 @dataclass(frozen=True)
 class Edit:
-    """One record: ``group`` and ``where`` choose a spot, or an area and a place; ``value`` is what it becomes."""
+    """One record: ``group`` and ``where`` choose a spot or a place, ``value`` is what becomes of it."""
 
     kind: int
     group: int

@@ -1,7 +1,7 @@
 """What is fuzzed in Python: the planner over a file whose graphs are damaged, and the reader of the file.
 
-A target is called with a list of edits, see :mod:`edits`. It raises when something is not as it should be: any
-error but those that callers are promised, one that does not say where, or work that takes too long.
+A target is called with a list of edits, see :mod:`edits`. It raises when something is not as it should be:
+any error but those that callers are promised, one that does not say where, or work that takes too long.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from litertlm._engine.native.compiled import native_plan
 from litertlm._engine.native.plan import NotRecognised, Plan, plan
 from litertlm._engine.native.plan.tflite import Model, Operator, Tensor
 from litertlm.errors import ModelFileError
@@ -66,7 +67,7 @@ class Target:
 
 
 class PlannerTarget(Target):
-    """The planner: a plan, a damage with its place, or a refusal with its reason."""
+    """The planner: a plan that fits the C struct, a damage with its place, or a refusal with its reason."""
 
     def __init__(self, data: bytes, folder: Path) -> None:
         super().__init__(data, folder)
@@ -75,7 +76,9 @@ class PlannerTarget(Target):
     def __call__(self, edits: bytes) -> Plan | None:
         with self.damaged(edits, [self.graphs]):
             try:
-                return plan(self._model)
+                found = plan(self._model)
+                with native_plan(found):
+                    return found
             except ModelFileError as error:
                 assert error.place
             except NotRecognised as refusal:

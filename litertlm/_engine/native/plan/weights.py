@@ -57,7 +57,7 @@ def _block_scales(tensor: Tensor, scales: Tensor, size: int) -> tuple[int, int]:
     if tensor.type != "int4" or size != _BLOCK or tensor.shape[1] % _BLOCK:
         raise NotRecognised(f"the weights {tensor.name!r} are {tensor.type} in blocks of {size}")
     count = tensor.elements // _BLOCK
-    if scales.type != "float16" or scales.elements != count:
+    if scales.type != "float16" or scales.elements != count or count > _MOST:
         raise NotRecognised(
             f"the blocks of the weights {tensor.name!r} have scales of {scales.type} {scales.shape}"
         )
