@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,27 @@ def test_a_damaged_one_is_not_used(model_path: Path, saved: Path, damage: str) -
         fresh.load_chat(saved) as chat,
     ):
         assert chat.send("What is my name?", max_output_tokens=16).text
+
+
+@pytest.mark.parametrize(
+    "passages",
+    [[["", [1e999]]], [["", [1 << 40]]], [["", [-1]]], [["", [1 << 30]]], [["", [True]]], [["", ["1"]]]]
+    + [[[7, [1]]], [["", 7]], [[]], 7, [["", {"1": 2}]]],
+    ids=str,
+)
+def test_one_of_tokens_that_cannot_be(native: Client, saved: Path, passages: object) -> None:
+    """It is as if it were not there."""
+    file = saved.with_name("ada.chat.kv")
+    whole = file.read_bytes()
+    (length,) = struct.unpack_from("<I", whole, 8)
+    header = json.loads(whole[12 : 12 + length]) | {"passages": passages}
+    text = json.dumps(header).encode()
+    file.write_bytes(whole[:8] + struct.pack("<I", len(text)) + text + whole[12 + length :])
+    with native.load_chat(saved) as chat:
+        damaged = chat.send("What is my name?", max_output_tokens=16)
+    file.unlink()
+    with native.load_chat(saved) as chat:
+        assert chat.send("What is my name?", max_output_tokens=16).text == damaged.text
 
 
 def test_saving_without_it_removes_an_older_one(native: Client, saved: Path) -> None:

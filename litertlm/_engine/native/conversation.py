@@ -142,7 +142,7 @@ class NativeConversation:
     def restore_kv(self, state: Buffer) -> bool:
         """Have in the KV cache what another conversation had that said the same; whether it fits."""
         self._require_open()
-        transcript = load_state(self.sequence, state, self.engine.digest)
+        transcript = load_state(self.sequence, state, self.engine.digest, self.engine.vocabulary)
         if transcript is not None:
             self._transcript = transcript
         return transcript is not None

@@ -55,13 +55,14 @@ def save_state(sequence: Handle, transcript: Transcript, digest: str) -> bytearr
     return state
 
 
-def load_state(sequence: Handle, state: Any, digest: str) -> Transcript | None:
+def load_state(sequence: Handle, state: Any, digest: str, vocabulary: int) -> Transcript | None:
     """Put it into an empty sequence.
 
     Args:
         sequence: Where to.
         state: Any buffer.
         digest: Of the model that goes on.
+        vocabulary: Its token ids are below it.
 
     Returns:
         What is in the KV cache now; None if it does not fit, and nothing has changed.
@@ -77,7 +78,7 @@ def load_state(sequence: Handle, state: Any, digest: str) -> Transcript | None:
         header = json.loads(bytes(view[start : start + length]))
         if header["model"] != digest:
             return None
-        passages = tuple(Passage(str(text), tuple(map(int, ids))) for text, ids in header["passages"])
+        passages = tuple(_passage(text, ids, vocabulary) for text, ids in header["passages"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     error = new_error()
@@ -85,3 +86,10 @@ def load_state(sequence: Handle, state: Any, digest: str) -> Transcript | None:
         memory = ffi.from_buffer("uint8_t[]", view[start + length :])
         status = lib.ltlm_sequence_load(native, memory, len(memory), error)
     return Transcript(passages) if status == lib.LTLM_OK else None
+
+
+def _passage(text: object, ids: list[object], vocabulary: int) -> Passage:
+    known = tuple(token for token in ids if type(token) is int and 0 <= token < vocabulary)
+    if not isinstance(text, str) or len(known) != len(ids):
+        raise ValueError("not a text and its ids")
+    return Passage(text, known)
