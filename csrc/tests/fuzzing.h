@@ -24,8 +24,8 @@ typedef struct {
     size_t count;
 } edit_list;
 
-/* Runs the target once. */
-static void run_edits(const edit *edits, size_t count);
+/* Runs the target once. Whether what was edited was accepted. */
+static bool run_edits(const edit *edits, size_t count);
 
 static uint32_t fuzz_state = 1;
 
@@ -39,15 +39,17 @@ static inline uint32_t fuzz_random(uint32_t below)
 static inline int32_t fuzz_number(void)
 {
     static const int32_t numbers[] = {
-        0,       1,       -1,      2,         3,         7,         8,          15,        16,        31,
-        32,      33,      63,      64,        65,        96,        127,        128,       255,       256,
-        1 << 12, 1 << 16, 1 << 22, 1 << 24,   1 << 26,   1 << 30,   INT32_MAX,  INT32_MIN, -32,       -64,
-        0x7fc00000 /* NaN */, 0x7f800000, -0x800000 /* infinities */, 0x3f800000 /* 1 */, 0x7f7fffff, 1 << 23};
-    uint32_t choice = fuzz_random(3);
-    int32_t bits = (int32_t)(fuzz_random(1 << 16) << 16 | fuzz_random(1 << 16));
-    return choice == 0 ? numbers[fuzz_random(sizeof numbers / sizeof *numbers)]
-           : choice == 1 ? (int32_t)fuzz_random(256) - 32
-                         : bits;
+        0,         1,         -1,        2,       3,       7,          8,          15,        16,
+        31,        32,        33,        63,      64,      65,         96,         127,       128,
+        255,       256,       1 << 12,   1 << 16, 1 << 22, 1 << 23,    1 << 24,    1 << 26,   1 << 30,
+        INT32_MAX, INT32_MIN, -32,       -64,
+        0x3f800000, 0x7f7fffff, 0x7f800000, -0x800000, 0x7fc00000, /* float 1, largest, infinities, NaN */
+    };
+    switch (fuzz_random(3)) {
+    case 0: return numbers[fuzz_random(sizeof numbers / sizeof *numbers)];
+    case 1: return (int32_t)fuzz_random(256) - 32;
+    default: return (int32_t)(fuzz_random(1 << 16) << 16 | fuzz_random(1 << 16));
+    }
 }
 
 static inline edit fuzz_edit(void)
@@ -62,24 +64,26 @@ static inline edit fuzz_edit(void)
 /* One of the floats that arithmetic is afraid of. */
 static inline float fuzz_float(int32_t which)
 {
-    static const float floats[] = {0.0f,   -0.0f,  1.0f,  -1.0f,   1e-45f, -1e-45f,   1e-38f,    3.4e38f,
-                                   -3.4e38f, 1e20f, -1e20f, 65504.0f, 1e-8f, INFINITY, -INFINITY, NAN};
+    static const float floats[] = {0.0f,     -0.0f, 1.0f,   -1.0f,    1e-45f, -1e-45f,  1e-38f,    3.4e38f,
+                                   -3.4e38f, 1e20f, -1e20f, 65504.0f, 1e-8f,  INFINITY, -INFINITY, NAN};
     return floats[(uint32_t)which % (sizeof floats / sizeof *floats)];
 }
 
-/* As it is, and then with edits that look random: `count` times. */
+/* As it is, and then `count` times with edits that look random. Some are accepted, and some are not. */
 static inline void run_random_edits(int32_t count, uint32_t most)
 {
-    edit edits[MOST_EDITS];
-    run_edits(edits, 0);
+    edit edits[MOST_EDITS] = {{0}};
+    int32_t accepted = 0;
+    ASSERT(run_edits(edits, 0));
     for (int32_t i = 0; i < count; i++) {
-        fuzz_state = (uint32_t)i;
+        fuzz_state = (uint32_t)i * 2654435761u;
         size_t length = 1 + fuzz_random(most);
         for (size_t j = 0; j < length; j++) {
             edits[j] = fuzz_edit();
         }
-        run_edits(edits, length);
+        accepted += run_edits(edits, length);
     }
+    ASSERT(accepted > count / 8 && accepted < count * 7 / 8);
 }
 
 #ifdef LTLM_FUZZING
