@@ -4,7 +4,7 @@
 #include "status.h"
 
 /* Floats of all that is alive at once, for one row: far above any model. */
-#define MAX_ROW_FLOATS ((size_t)1 << 22)
+#define MAX_ROW_FLOATS ((size_t)1 << 20)
 #define GRAIN 16 /* floats: places begin at whole cache lines */
 
 /* When a value is alive: in phases, and within a rows phase in steps. */
