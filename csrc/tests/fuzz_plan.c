@@ -34,7 +34,7 @@ typedef struct {
     tiny_model *m;
     ltlm_model_options options;
     ltlm_generation_options generation;
-    int32_t prompt;
+    int32_t prompt, threads;
 } job;
 
 static void *words_of(tiny_model *m, uint8_t table, size_t *count, size_t *size)
@@ -182,7 +182,7 @@ static void choose(job *self, const edit *e)
 {
     ltlm_generation_options *o = &self->generation;
     float share = (float)(e->value & 0xff) / 255.0f;
-    switch (e->item % 12) {
+    switch (e->item % 13) {
     case 0: self->options.kernels = e->word & 1 ? NULL : "portable"; break;
     case 1: self->options.copy_weights = e->word & 1; break;
     case 2: self->options.wide_cache = e->word & 1; break;
@@ -194,7 +194,8 @@ static void choose(job *self, const edit *e)
     case 8: o->top_p = share; break;
     case 9: o->min_p = share; break;
     case 10: o->repetition_penalty = fuzz_float(e->word); break;
-    default: o->no_repeat_ngram = e->value % 4; break;
+    case 11: o->no_repeat_ngram = e->value % 4; break;
+    default: self->threads = 1 + e->word % 3; break;
     }
 }
 
@@ -281,7 +282,7 @@ static bool run_job(job *self)
         (void)ltlm__plan_check(&self->m->plan, self->options.file_size, &err);
         return false;
     }
-    ASSERT_INT(LTLM_OK, ltlm_pool_create(1, &pool, &err));
+    ASSERT_INT(LTLM_OK, ltlm_pool_create(self->threads, &pool, &err));
     int32_t status = ltlm_model_create(pool, &self->m->plan, &self->options, &model, &err);
     if (status == LTLM_OK) {
         generate(self, model);
@@ -318,6 +319,7 @@ static bool run_edits(const edit *edits, size_t count)
         .options = {.kernels = "portable", .max_rows = 6, .file_size = edited->file_size},
         .generation = {.max_tokens = 2, .top_p = 1, .repetition_penalty = 1, .log_probabilities = true},
         .prompt = 4,
+        .threads = 1,
     };
     for (size_t i = 0; i < count; i++) {
         apply(&self, &edits[i]);

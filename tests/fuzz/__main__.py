@@ -11,11 +11,16 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["litertlm._engine.native.plan", "litertlm.modelfile"]):
+NAME = sys.argv.pop(1)
+if not NAME.startswith("container"):
+    import_module("litertlm.modelfile")  # what is imported already is not followed, which would take long
+
+with atheris.instrument_imports(include=["litertlm"]):
     from litertlm.bundled import bundled_model
 
     from .decoder import model
@@ -25,9 +30,8 @@ with atheris.instrument_imports(include=["litertlm._engine.native.plan", "litert
 
 def main() -> None:
     """Fuzz what the first argument names."""
-    name = sys.argv.pop(1)
-    kind = ContainerTarget if name.startswith("container") else PlannerTarget
-    data = Path(bundled_model()).read_bytes() if name.endswith("-bundled") else model()
+    kind = ContainerTarget if NAME.startswith("container") else PlannerTarget
+    data = Path(bundled_model()).read_bytes() if NAME.endswith("-bundled") else model()
     with tempfile.TemporaryDirectory() as folder:
         target = kind(data, Path(folder))
         length = f"-max_len={MOST_EDITS * RECORD.size}"
