@@ -30,21 +30,14 @@ class Decoder(Sketch):
         super().__init__(1, 1, HIDDEN)
         self._rng = np.random.default_rng(3)
         self._graphs: list[Tab] = []
-        names = ("mask", "kv_cache_k_0", "kv_cache_v_0")
-        mask, keys, values = (
-            self.tensor(name, shape)
-            for name, shape in zip(
-                names,
-                ((1, 1, 1, CONTEXT), (1, 1, CONTEXT, HEAD), (1, 1, HEAD, CONTEXT)),
-                strict=True,
-            )
-        )
+        mask = self.tensor("mask", (1, 1, 1, CONTEXT))
+        keys = self.tensor("keys", (1, 1, CONTEXT, HEAD))
+        values = self.tensor("values", (1, 1, HEAD, CONTEXT))
         norm = self._subgraph(self._norm)
         cosines, sines = self._angles()
-        x = self._call(norm, self.input, (1, 1, HIDDEN))
+        x = self._call(norm, self.input)
         query = self._linear(x, HIDDEN, HEADS * HEAD)
-        query = self.apply("RESHAPE", [query], (1, 1, HEADS, HEAD))
-        query = self._rope(self._call(norm, query, (1, 1, HEADS, HEAD)), HEADS, cosines, sines)
+        query = self._rope(self.apply("RESHAPE", [query], (1, 1, HEADS, HEAD)), HEADS, cosines, sines)
         key = self.apply("RESHAPE", [self._linear(x, HIDDEN, HEAD)], (1, 1, 1, HEAD))
         key = self._rope(key, 1, cosines, sines)
         value = self.apply("RESHAPE", [self._linear(x, HIDDEN, HEAD)], (1, 1, HEAD, 1))
@@ -52,16 +45,13 @@ class Decoder(Sketch):
         values_now = self._update(values, value, (1, 1, HEAD, CONTEXT), 3)
         seen = self._attend(query, keys_now, values_now, self._both_masks(mask))
         x = self.apply("ADD", [self.input, self._linear(seen, HEADS * HEAD, HIDDEN, "int4")], (1, 1, HIDDEN))
-        x = self.apply("ADD", [x, self._feed(self._call(norm, x, (1, 1, HIDDEN)))], (1, 1, HIDDEN))
+        x = self.apply("ADD", [x, self._feed(self._call(norm, x))], (1, 1, HIDDEN))
         logits = self._logits(self._shuffled(x))
-        inputs = {"tokens": 0, "input_pos": 1} | dict(zip(names, (mask, keys, values), strict=True))
+        inputs = {"tokens": 0, "input_pos": 1, "mask": mask, "kv_cache_k_0": keys, "kv_cache_v_0": values}
         outputs = {"logits": logits, "kv_cache_k_0": keys_now, "kv_cache_v_0": values_now}
         decode = self.graph([*inputs.values()], [*outputs.values()])
-        number = ("I", len(self._graphs))
-        signatures = [
-            Tab({0: _names(inputs), 1: _names(outputs), 2: Text(key), 4: number})
-            for key in ("prefill_1", "decode")
-        ]
+        ends = {0: _names(inputs), 1: _names(outputs), 4: ("I", len(self._graphs))}
+        signatures = [Tab({**ends, 2: Text(name)}) for name in ("prefill_1", "decode")]
         self.data = self.section([*self._graphs, decode], signatures)
 
     def _weights(self, rows: int, columns: int, kind: str = "int8") -> int:
@@ -109,20 +99,8 @@ class Decoder(Sketch):
         normed = self.apply("MUL", [x, root], shape)
         return [x], self.apply("MUL", [normed, self.constant(np.ones(HIDDEN))], shape)
 
-    def _call(self, graph: int, x: int, shape: Sequence[int]) -> int:
-        """What a graph makes of each row of HIDDEN."""
-        rows = [self.apply("RESHAPE", [x], (1, 1, HIDDEN))] if shape[2] == HIDDEN and len(shape) == 3 else []
-        if not rows:
-            parts = [self.tensor("row", (1, 1, 1, HEAD)) for _ in range(shape[2])]
-            self.operator("SPLIT", [self.constant(2, INT), x], parts, field_0=("i", shape[2]))
-            rows = [self.apply("RESHAPE", [part], (1, 1, HIDDEN)) for part in parts]
-        outs = [
-            self.apply("STABLEHLO_COMPOSITE", [row], (1, 1, HIDDEN), field_1=("i", graph)) for row in rows
-        ]
-        if len(outs) == 1:
-            return outs[0]
-        packed = self.apply("PACK", outs, (1, 1, shape[2], HEAD), field_0=("i", len(outs)), field_1=("i", 2))
-        return self.apply("SQUEEZE", [packed], shape)
+    def _call(self, graph: int, x: int) -> int:
+        return self.apply("STABLEHLO_COMPOSITE", [x], (1, 1, HIDDEN), field_1=("i", graph))
 
     def _angles(self) -> tuple[int, int]:
         at = self.apply("CAST", [1], (1,), field_0=("b", 2), field_1=("b", 0))

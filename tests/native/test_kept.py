@@ -60,8 +60,11 @@ def test_a_damaged_one_is_not_used(model_path: Path, saved: Path, damage: str) -
 
 @pytest.mark.parametrize(
     "passages",
-    [[["", [1e999]]], [["", [1 << 40]]], [["", [-1]]], [["", [1 << 30]]], [["", [True]]], [["", ["1"]]]]
-    + [[[7, [1]]], [["", 7]], [[]], 7, [["", {"1": 2}]]],
+    [
+        *([["", [token]]] for token in (1e999, 1 << 40, 1 << 30, -1, True, "1")),
+        *([passage] for passage in ([7, [1]], ["", 7], ["", {"1": 2}], [])),
+        7,
+    ],
     ids=str,
 )
 def test_one_of_tokens_that_cannot_be(native: Client, saved: Path, passages: object) -> None:
