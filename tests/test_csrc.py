@@ -34,7 +34,7 @@ def _names(source: Path, macro: str) -> list[str]:
     return re.findall(rf"\b{macro}\((\w+)\)", source.read_text())
 
 
-FILES = sorted(SOURCES.glob("test_*.c"))
+FILES = sorted([*SOURCES.glob("test_*.c"), *SOURCES.glob("fuzz_*.c")])
 CASES = [(source.stem, name) for source in FILES for name in _names(source, "TEST")]
 
 

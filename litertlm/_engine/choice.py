@@ -151,6 +151,7 @@ def _native(file: ModelFile, wanted: Wanted) -> Engine | str:
     if isinstance(recognised, str):
         return recognised
     from litertlm._engine.native.engine import NativeEngine, NativeOptions
+    from litertlm._engine.native.plan import NotRecognised
 
     recipe, text = recognised
     limits = [wanted.max_tokens, file.description.max_context, recipe.max_context]

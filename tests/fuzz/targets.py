@@ -43,10 +43,8 @@ class Target:
             self.sections = model.description.sections
             section = model.description.section("tflite_model", "tf_lite_prefill_decode")
             assert section is not None
-        self.graphs = (
-            section.begin,
-            section.begin + (section.end - section.begin) // 3,
-        )  # weights come later
+        size = section.end - section.begin
+        self.graphs = (section.begin, section.begin + size // 3)  # weights come after them
         self.groups = list(_groups(self.path, section.begin, section.end))
 
     @contextmanager
@@ -129,10 +127,10 @@ def _of_operator(operator: Operator, base: int) -> Iterator[Spot]:
         begin, count = table.span(field, 4, 1 << 10, "operands") or (0, 0)
         for number in range(count):
             yield Spot("operand", base + begin + 4 * number, 4)
-    options = operator._options()
-    for field in options._fields if options else ():
-        if field and options:
-            yield Spot("option", base + options.position + field, 1)
+    for field in (4, 12):
+        options = table.table(field, "options")
+        for offset in filter(None, options._fields if options else ()):
+            yield Spot("option", base + options.position + offset, 1)
 
 
 def _of_tensor(tensor: Tensor, base: int) -> Iterator[Spot]:
