@@ -23,8 +23,8 @@ typedef enum {
     INSERT,     /* a copy of step `value`, with new outputs, before the item */
     REMOVE,     /* the step */
     EVERYWHERE, /* each number of a shape that is `item` becomes value & 0x1ff */
-    SCALE,      /* scale `value` of matrix `item`, or with word 63 all, is a bad float */
-    WEIGHTS,    /* of matrix `item` are random, or with word 63 all bytes `value` */
+    SCALE,      /* scale `value` of matrix `item`, or with word & 32 all, is a bad float */
+    WEIGHTS,    /* of matrix `item` are random, or with word & 32 all bytes `value` */
     FLOAT,      /* float `value` of the constants is a bad one */
     CHOICE,     /* of kernels and the like, and what is generated */
     KINDS
@@ -146,7 +146,7 @@ static void put(tiny_model *m, uint64_t at, const void *bytes, size_t size)
 
 static void edit_scales(tiny_model *m, const edit *e)
 {
-    const ltlm_matrix *matrix = &m->matrices[e->item % (m->plan.matrix_count + 1)];
+    const ltlm_matrix *matrix = &m->matrices[e->item % m->plan.matrix_count];
     if (matrix->scale_count < 1) {
         return;
     }
@@ -154,10 +154,10 @@ static void edit_scales(tiny_model *m, const edit *e)
     float bad = fuzz_float(e->word);
     uint16_t bad_half = (uint16_t)(isfinite(bad) ? e->value : 0x7c00);
     uint32_t all = (uint32_t)matrix->scale_count, first = (uint32_t)e->value % all;
-    for (uint32_t i = e->word % 64 == 63 ? 0 : first; i < all && i < m->file_size; i++) {
+    for (uint32_t i = e->word & 32 ? 0 : first; i < all && i < m->file_size; i++) {
         put(m, matrix->scales + (uint64_t)i * (half ? 2 : 4), half ? (void *)&bad_half : (void *)&bad,
             half ? 2 : 4);
-        if (e->word % 64 != 63) {
+        if (!(e->word & 32)) {
             return;
         }
     }
@@ -165,12 +165,12 @@ static void edit_scales(tiny_model *m, const edit *e)
 
 static void edit_weights(tiny_model *m, const edit *e)
 {
-    const ltlm_matrix *matrix = &m->matrices[e->item % (m->plan.matrix_count + 1)];
+    const ltlm_matrix *matrix = &m->matrices[e->item % m->plan.matrix_count];
     uint32_t random = (uint32_t)e->value;
     for (uint64_t i = 0; i < m->file_size; i++) {
         uint64_t at = matrix->data + i;
         random = random * 1664525u + 1013904223u;
-        uint8_t byte = (uint8_t)(e->word % 64 == 63 ? (uint32_t)e->value : random >> 24);
+        uint8_t byte = (uint8_t)(e->word & 32 ? (uint32_t)e->value : random >> 24);
         if (at >= m->file_size || at >= matrix->scales) {
             return;
         }
