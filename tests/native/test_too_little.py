@@ -34,6 +34,16 @@ def test_kernels_that_cannot_be_had(
         assert client.generate("Hello!", max_output_tokens=4).text
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted as Linux lists them")
+def test_a_load_that_fails_leaves_no_threads(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it wait for the garbage collector."""
+    monkeypatch.setenv("LITERTLM_KERNELS", LACKING)
+    before = len(list(Path("/proc/self/task").iterdir()))
+    with pytest.raises(OptionError):
+        opened(model_path, threads=7)
+    assert len(list(Path("/proc/self/task").iterdir())) <= before
+
+
 def test_a_chat_that_does_not_fit_the_limit(native: Client, model_path: Path) -> None:
     """Its turn fails, and it is as it was before; a chat beside it says what it always says."""
     story = "Tell me a story. " * 60

@@ -82,7 +82,11 @@ class NativeEngine:
         self._sampler = options.sampler
         with shared_pool(options.threads) as self._pool:
             self.handle = Handle("client", "ltlm_model", _dispose_model, self._pool)
-        self._load(file, replace(plan, max_context=options.max_context), options)
+        try:
+            self._load(file, replace(plan, max_context=options.max_context), options)
+        except BaseException:
+            self.close()
+            raise
         facts = self._facts()
         self.kernels = python_text(facts.kernels)
         self.info = EngineInfo(
