@@ -421,7 +421,8 @@ static bool survives(tiny_model *m, ltlm_pool *pool)
     ltlm_error err;
     if (ltlm_program_create(&m->plan, m->fd, m->file_size, LTLM_WEIGHTS_MAPPED, ltlm_kernels_portable(), pool,
                             &e.program, &err) != LTLM_OK) {
-        ASSERT_INT(LTLM_E_INVALID_ARGUMENT, err.status);
+        /* The latter where scales are read from another place, which holds none. */
+        ASSERT(err.status == LTLM_E_INVALID_ARGUMENT || err.status == LTLM_E_ENGINE);
         ASSERT(err.reason[0]);
         return false;
     }
