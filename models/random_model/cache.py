@@ -15,8 +15,8 @@ from models.random_model.shapes import Shape
 RECIPE_VERSION = 3
 """To be raised when the same arguments would give another file."""
 
-FAMILY_VERSIONS = {"gemma4": 4}
-"""Stands in for it where one family alone changed, so that the large files of the others stay good."""
+NEWER_VERSIONS = {"gemma4": 4, "gemma4-e2b-like": 5, "gemma3-1b": 4, "gemma3-270m": 4}
+"""Stand in for it where one shape or one family alone changed, so that the files of the others stay good."""
 
 _MODELS = Path(__file__).parent.parent
 
@@ -25,7 +25,7 @@ def recipe_key(shape: Shape, *more: Any) -> str:
     """A short name of everything that decides the bytes of an output."""
     family = FAMILIES[shape.family]
     template = (_MODELS / family.template).read_text()
-    version = FAMILY_VERSIONS.get(shape.family, RECIPE_VERSION)
+    version = NEWER_VERSIONS.get(shape.name, NEWER_VERSIONS.get(shape.family, RECIPE_VERSION))
     recipe = [version, dataclasses.asdict(shape), dataclasses.asdict(family), template, *more]
     text = json.dumps(recipe, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -21,6 +21,9 @@ from models.random_model.vocabulary import BYTES
 LOGIT_SPREAD = 2.0
 """Standard deviation of the logits over the vocabulary."""
 
+SHALLOW = 6
+"""Layers that a network may have before its depth matters; the tiny ones have no more."""
+
 
 def build_network(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> PreTrainedModel:
     """Return the network with seeded weights, in bfloat16, as models are published."""
@@ -34,6 +37,7 @@ def build_network(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int = 
             network.get_input_embeddings().weight *= 0.25
         if shape.family == "gemma4":
             _temper(network)
+        _temper_depth(network, shape.network["num_hidden_layers"])
         _quieten(network, tokenizer)
         _spread_logits(network, shape.vocab)
     stops = tokenizer.convert_tokens_to_ids(list(FAMILIES[shape.family].vocabulary.stops))
@@ -97,6 +101,25 @@ def _temper(network: PreTrainedModel) -> None:
             module.weight *= 0.5
 
 
+def _temper_depth(network: PreTrainedModel, layers: int) -> None:
+    """Keep a deep Gemma from blowing up rounding more than a shallow one does.
+
+    A product of two makes the row inside an MLP, and a few of its values are large. They set the step of the
+    8-bit rounding, whose error is thus nearly three times that of other rows, and Gemma's norm behind the MLP
+    passes it on at full size, to be enlarged by every layer that follows. So the MLPs of a deep network add
+    less each: as random errors add up, those of all together weigh what they do in a shallow one. Families
+    without that norm add less by themselves. Gemma 4's scalars fade what earlier layers have added; they
+    fade as much from the first layer to the last as in a shallow network.
+    """
+    if layers <= SHALLOW:
+        return
+    for name, module in network.named_modules():
+        if name.endswith("post_feedforward_layernorm"):
+            _scale_norm(module.weight, (SHALLOW / layers) ** 0.5)
+        if hasattr(module, "layer_scalar"):
+            module.layer_scalar **= SHALLOW / layers
+
+
 def _quieten(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
     """Keep replies from ending early and from being broken UTF-8: such tokens get logits near zero.
 
@@ -122,7 +145,11 @@ def _spread_logits(network: PreTrainedModel, vocab: int) -> None:
     last_norm: Any = (
         decoder.norm if hasattr(decoder, "norm") else decoder.embedding_norm
     )  # LFM2's name for it
-    weight = last_norm.weight
+    _scale_norm(last_norm.weight, gain)
+
+
+def _scale_norm(weight: torch.Tensor, gain: float) -> None:
+    """Multiply the factors of a norm as they are made, around one."""
     offset = 1 - _centre(weight)
     weight.copy_((offset + weight) * gain - offset)
 

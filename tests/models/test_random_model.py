@@ -13,7 +13,7 @@ import pytest
 
 from models.random_model import make
 from models.random_model.__main__ import main, parse
-from models.random_model.cache import finish, is_finished, part_of, recipe_key
+from models.random_model.cache import NEWER_VERSIONS, finish, is_finished, part_of, recipe_key
 from models.random_model.export import ExportError
 from models.random_model.families import FAMILIES
 from models.random_model.formats import LAYOUTS, PLAIN, QUANTISATIONS
@@ -188,6 +188,21 @@ def test_the_key_changes_with_the_recipe_and_with_nothing_else(monkeypatch: pyte
     others.add(recipe_key(TINY, "int8", PLAIN))
     assert len(others) == 6
     assert key not in others
+
+
+def test_newer_versions_are_of_shapes_and_families_that_there_are() -> None:
+    """A misspelt one would leave an old file for good."""
+    assert set(NEWER_VERSIONS) <= {*SHAPES, *FAMILIES}
+
+
+def test_a_newer_version_of_a_shape_leaves_its_family_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only its own file is made again."""
+    family = [shape for shape in SHAPES.values() if shape.family == "gemma3"]
+    before = [recipe_key(shape, "int4", PLAIN) for shape in family]
+    monkeypatch.setitem(NEWER_VERSIONS, "gemma3-1b", -1)
+    after = [recipe_key(shape, "int4", PLAIN) for shape in family]
+    changed = [shape.name for shape, old, new in zip(family, before, after, strict=True) if old != new]
+    assert changed == ["gemma3-1b"]
 
 
 def test_what_is_there_is_not_made_again(tmp_path: Path, exports: list[tuple[str, str, str]]) -> None:
