@@ -99,8 +99,10 @@ LTLM_INLINE __m256 finish_score(const ltlm_attention *job, __m256 v)
     return v;
 }
 
-/* Query rows row..row + rows - 1 times one tile of keys; rows is a constant where this is inlined. */
-LTLM_INLINE void score(const parts *t, int32_t row, int rows, bool wide, const uint8_t *keys, float *out)
+/* Query rows row..row + rows - 1 times one tile of keys; rows is a constant where this is inlined. What comes
+ * `after` the tile is asked for meanwhile: in another page, where no prefetcher of the CPU expects it. */
+LTLM_INLINE void score(const parts *t, int32_t row, int rows, bool wide, const uint8_t *keys,
+                       const uint8_t *after, float *out)
 {
     const ltlm_attention *job = t->job;
     __m256 a[ROWS][2];
@@ -112,6 +114,9 @@ LTLM_INLINE void score(const parts *t, int32_t row, int rows, bool wide, const u
     }
     for (int32_t d = 0; d < job->head_dim; d++) {
         __m256 low = load(wide, keys, (size_t)d * TILE), high = load(wide, keys, (size_t)d * TILE + 8);
+        if (!wide) {
+            _mm_prefetch((const char *)after + (size_t)d * TILE * 2, _MM_HINT_T1);
+        }
 #define STEP(i)                                                  \
     if (i < rows) {                                              \
         __m256 x = _mm256_broadcast_ss(query[i] + d);            \
@@ -131,7 +136,7 @@ LTLM_INLINE void score(const parts *t, int32_t row, int rows, bool wide, const u
 }
 
 /* Both tiles of a page at once, for one or two rows: with one tile their sums would wait for each other. */
-LTLM_INLINE void score_page(const parts *t, int rows, const uint8_t *keys, float *out)
+LTLM_INLINE void score_page(const parts *t, int rows, const uint8_t *keys, const uint8_t *after, float *out)
 {
     const ltlm_attention *job = t->job;
     size_t tile = (size_t)job->head_dim * TILE;
@@ -144,6 +149,7 @@ LTLM_INLINE void score_page(const parts *t, int rows, const uint8_t *keys, float
         size_t at = (size_t)d * TILE;
         __m256 k[4] = {load(false, keys, at), load(false, keys, at + 8), load(false, keys, tile + at),
                        load(false, keys, tile + at + 8)};
+        _mm_prefetch((const char *)after + at * 4, _MM_HINT_T1);
         LTLM_UNROLL
         for (int i = 0; i < rows; i++) {
             __m256 x = _mm256_broadcast_ss(job->query[i] + d);
@@ -162,48 +168,46 @@ LTLM_INLINE void score_page(const parts *t, int rows, const uint8_t *keys, float
     }
 }
 
-static void score_wide(const parts *t, int32_t row, int32_t rows, const uint8_t *keys, float *out)
-{
-    switch (rows) {
-    case 1: score(t, row, 1, true, keys, out); return;
-    case 2: score(t, row, 2, true, keys, out); return;
-    case 3: score(t, row, 3, true, keys, out); return;
-    case 4: score(t, row, 4, true, keys, out); return;
-    case 5: score(t, row, 5, true, keys, out); return;
-    default: score(t, row, 6, true, keys, out); return;
-    }
-}
-
-/* One or two rows, as in decoding: keys are widened as they are read. */
+/* As many rows as share a load: float16 keys are widened as they are read. */
 LTLM_INLINE void score_few(const parts *t, int rows)
 {
     const ltlm_attention *job = t->job;
     size_t tile = (size_t)job->head_dim * TILE * 2;
     for (int32_t p = t->base; p < t->to;) {
-        const uint8_t *keys = job->pages[p / LTLM_PAGE] + job->keys;
+        size_t within = (size_t)(p / TILE % TILES) * tile;
+        const uint8_t *keys = job->pages[p / LTLM_PAGE] + job->keys + within;
+        /* After the keys come the values. */
+        const uint8_t *after = p / LTLM_PAGE < (t->to - 1) / LTLM_PAGE
+                                   ? job->pages[p / LTLM_PAGE + 1] + job->keys + within
+                                   : job->pages[t->from / LTLM_PAGE] + job->values + within;
         float *out = t->scores + (p - t->base);
-        if (p % LTLM_PAGE == 0 && p + TILE < t->to) {
-            score_page(t, rows, keys, out);
+        if (rows <= 2 && p % LTLM_PAGE == 0 && p + TILE < t->to) {
+            score_page(t, rows, keys, after, out);
             p += LTLM_PAGE;
         } else {
-            score(t, 0, rows, false, keys + (size_t)(p / TILE % TILES) * tile, out);
+            score(t, 0, rows, false, keys, after, out);
             p += TILE;
         }
     }
 }
 
-static void score_all(const parts *t)
+static void score_wide(const parts *t, int32_t row, int32_t rows, const uint8_t *keys, float *out)
+{
+    switch (rows) {
+    case 1: score(t, row, 1, true, keys, keys, out); return;
+    case 2: score(t, row, 2, true, keys, keys, out); return;
+    case 3: score(t, row, 3, true, keys, keys, out); return;
+    case 4: score(t, row, 4, true, keys, keys, out); return;
+    case 5: score(t, row, 5, true, keys, keys, out); return;
+    default: score(t, row, 6, true, keys, keys, out); return;
+    }
+}
+
+/* More rows: keys are widened once. */
+static void score_many(const parts *t)
 {
     const ltlm_attention *job = t->job;
     size_t tile = (size_t)job->head_dim * TILE;
-    if (!job->wide && job->rows == 1) {
-        score_few(t, 1);
-        return;
-    }
-    if (!job->wide && job->rows == 2) {
-        score_few(t, 2);
-        return;
-    }
     for (int32_t p = t->base; p < t->to; p += TILE) {
         const uint8_t *keys = job->pages[p / LTLM_PAGE] + job->keys;
         keys += (size_t)(p / TILE % TILES) * tile * (job->wide ? 4 : 2);
@@ -216,6 +220,19 @@ static void score_all(const parts *t)
             score_wide(t, row, job->rows - row < ROWS ? job->rows - row : ROWS, keys,
                        out + (size_t)row * t->span);
         }
+    }
+}
+
+static void score_all(const parts *t)
+{
+    switch (t->job->wide ? ROWS + 1 : t->job->rows) {
+    case 1: score_few(t, 1); return;
+    case 2: score_few(t, 2); return;
+    case 3: score_few(t, 3); return;
+    case 4: score_few(t, 4); return;
+    case 5: score_few(t, 5); return;
+    case 6: score_few(t, 6); return;
+    default: score_many(t); return;
     }
 }
 
@@ -258,12 +275,20 @@ static void weigh(const parts *t, int32_t row)
 
 /* ---- values ---- */
 
-/* out += the values of `count` positions, each times its score: `rows` rows and 8 * `vectors` of a head's
- * floats, both constants where this is inlined. */
-LTLM_INLINE void mix(const parts *t, int32_t row, int rows, int vectors, bool wide, const uint8_t *values,
-                     int32_t d, const float *scores, int32_t count)
+/* Values of up to a page, and what comes after them. */
+typedef struct {
+    const uint8_t *first, *after;
+    const float *scores; /* of row 0; those of the others at `span` from each other */
+    int32_t count;       /* positions */
+} stretch;
+
+/* out += values, each times its score: `rows` rows and 8 * `vectors` of a head's floats, both constants where
+ * this is inlined. */
+LTLM_INLINE void mix(const parts *t, int32_t row, int rows, int vectors, bool wide, const stretch *values,
+                     int32_t d)
 {
     const ltlm_attention *job = t->job;
+    const float *scores = values->scores + (size_t)row * t->span;
     __m256 a[ROWS][4];
     LTLM_UNROLL
     for (int i = 0; i < rows; i++) {
@@ -272,15 +297,18 @@ LTLM_INLINE void mix(const parts *t, int32_t row, int rows, int vectors, bool wi
             a[i][j] = _mm256_loadu_ps(job->out[row + i] + d + j * 8);
         }
     }
-    for (int32_t p = 0; p < count; p++) {
+    for (int32_t p = 0; p < values->count; p++) {
         size_t at = (size_t)p * job->head_dim + d;
-        __m256 v0 = load(wide, values, at), v1 = v0, v2 = v0, v3 = v0;
+        __m256 v0 = load(wide, values->first, at), v1 = v0, v2 = v0, v3 = v0;
+        if (!wide) {
+            _mm_prefetch((const char *)values->after + at * 2, _MM_HINT_T1);
+        }
         if (vectors > 1) {
-            v1 = load(wide, values, at + 8);
+            v1 = load(wide, values->first, at + 8);
         }
         if (vectors > 2) {
-            v2 = load(wide, values, at + 16);
-            v3 = load(wide, values, at + 24);
+            v2 = load(wide, values->first, at + 16);
+            v3 = load(wide, values->first, at + 24);
         }
 #define STEP(i)                                                         \
     if (i < rows) {                                                     \
@@ -306,28 +334,30 @@ LTLM_INLINE void mix(const parts *t, int32_t row, int rows, int vectors, bool wi
     }
 }
 
-/* One or two rows, as in decoding: values are widened as they are read. */
-LTLM_INLINE void mix_few(const parts *t, int rows, bool wide, const uint8_t *values, const float *scores,
-                         int32_t count)
+LTLM_INLINE void mix_rows(const parts *t, int32_t row, int rows, bool wide, const stretch *values)
 {
     int32_t d = 0, n = t->job->head_dim;
-    for (; d + 32 <= n; d += 32) {
-        mix(t, 0, rows, 4, wide, values, d, scores, count);
+    for (; rows <= 2 && d + 32 <= n; d += 32) {
+        mix(t, row, rows, 4, wide, values, d);
+    }
+    for (; d + 16 <= n; d += 16) {
+        mix(t, row, rows, 2, wide, values, d);
     }
     for (; d < n; d += 8) {
-        mix(t, 0, rows, 1, wide, values, d, scores, count);
+        mix(t, row, rows, 1, wide, values, d);
     }
 }
 
-LTLM_INLINE void mix_rows(const parts *t, int32_t row, int rows, const uint8_t *values, const float *scores,
-                          int32_t count)
+/* As many rows as share a load: float16 values are widened as they are read. */
+LTLM_INLINE void mix_few(const parts *t, int32_t row, int32_t rows, bool wide, const stretch *values)
 {
-    int32_t d = 0, n = t->job->head_dim;
-    for (; d + 16 <= n; d += 16) {
-        mix(t, row, rows, 2, true, values, d, scores, count);
-    }
-    for (; d < n; d += 8) {
-        mix(t, row, rows, 1, true, values, d, scores, count);
+    switch (rows) {
+    case 1: mix_rows(t, row, 1, wide, values); return;
+    case 2: mix_rows(t, row, 2, wide, values); return;
+    case 3: mix_rows(t, row, 3, wide, values); return;
+    case 4: mix_rows(t, row, 4, wide, values); return;
+    case 5: mix_rows(t, row, 5, wide, values); return;
+    default: mix_rows(t, row, 6, wide, values); return;
     }
 }
 
@@ -335,34 +365,25 @@ static void mix_all(const parts *t)
 {
     const ltlm_attention *job = t->job;
     size_t size = job->wide ? 4 : 2;
-    for (int32_t p = t->from; p < t->to;) {
-        int32_t end = (p / LTLM_PAGE + 1) * LTLM_PAGE, count = (end < t->to ? end : t->to) - p;
-        size_t offset = (size_t)(p % LTLM_PAGE) * job->head_dim;
-        const uint8_t *values = job->pages[p / LTLM_PAGE] + job->values + offset * size;
-        const float *scores = t->scores + (p - t->base);
-        p += count;
-        if (!job->wide && job->rows == 1) {
-            mix_few(t, 1, false, values, scores, count);
-            continue;
-        }
-        if (!job->wide && job->rows == 2) {
-            mix_few(t, 2, false, values, scores, count);
+    for (int32_t p = t->from, end; p < t->to; p = end) {
+        end = (p / LTLM_PAGE + 1) * LTLM_PAGE;
+        end = end < t->to ? end : t->to;
+        stretch values = {
+            .first = job->pages[p / LTLM_PAGE] + job->values + (size_t)(p % LTLM_PAGE) * job->head_dim * size,
+            .after = job->pages[(end < t->to ? end : p) / LTLM_PAGE] + job->values,
+            .scores = t->scores + (p - t->base),
+            .count = end - p,
+        };
+        if (!job->wide && job->rows <= ROWS) {
+            mix_few(t, 0, job->rows, false, &values);
             continue;
         }
         if (!job->wide) {
-            widen(values, (size_t)count * job->head_dim, t->wide);
-            values = (const uint8_t *)t->wide;
+            widen(values.first, (size_t)values.count * job->head_dim, t->wide);
+            values.first = (const uint8_t *)t->wide;
         }
         for (int32_t row = 0; row < job->rows; row += ROWS) {
-            const float *from = scores + (size_t)row * t->span;
-            switch (job->rows - row) {
-            case 1: mix_rows(t, row, 1, values, from, count); break;
-            case 2: mix_rows(t, row, 2, values, from, count); break;
-            case 3: mix_rows(t, row, 3, values, from, count); break;
-            case 4: mix_rows(t, row, 4, values, from, count); break;
-            case 5: mix_rows(t, row, 5, values, from, count); break;
-            default: mix_rows(t, row, 6, values, from, count); break;
-            }
+            mix_few(t, row, job->rows - row, true, &values);
         }
     }
 }

@@ -2,6 +2,10 @@
  * INT4_BLOCK are made unsigned (0..15) by flipping their top bits. */
 #include "avx2_activations.h"
 
+/* How many bytes ahead weights are asked for; into the second cache, whose queue of misses is the longer
+ * one. */
+enum { AHEAD = 512 };
+
 /* 64 columns: low and high nibbles of 32 bytes. */
 LTLM_INLINE void nibbles(__m256i v, __m256i *even, __m256i *odd)
 {
@@ -123,7 +127,7 @@ LTLM_INLINE void row_dots(int32_t format, bool least, int rows, const uint8_t *p
     size_t step = format == LTLM_INT8 ? 64 : 32, k = 0;
     for (; k + step <= size; k += step, x += 64 * element(format)) {
         __m256i first = load256(p + k), second = format == LTLM_INT8 ? load256(p + k + 32) : first;
-        _mm_prefetch((const char *)p + k + 2048, _MM_HINT_T0);
+        _mm_prefetch((const char *)p + k + AHEAD, _MM_HINT_T1);
         add_step(format, least, rows, first, second, x, width, sum);
     }
     if (k < size) {
@@ -213,6 +217,9 @@ LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_act
         LTLM_UNROLL
         for (int j = 0; j < 4; j++) {
             __m256i even, odd;
+            if (j % 2 == 0) {
+                _mm_prefetch((const char *)v + j * 32 + AHEAD, _MM_HINT_T1);
+            }
             nibbles(load256(v + j * 32), &even, &odd);
             LTLM_UNROLL
             for (int i = 0; i < rows; i++) {
