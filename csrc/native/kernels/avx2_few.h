@@ -2,9 +2,12 @@
  * INT4_BLOCK are made unsigned (0..15) by flipping their top bits. */
 #include "avx2_activations.h"
 
-/* How many bytes ahead weights are asked for; into the second cache, whose queue of misses is the longer
- * one. */
-enum { AHEAD = 512 };
+/* Asks for the weights that are read next; into the second cache, whose queue of misses is the longer one.
+ * There need not be any. */
+LTLM_INLINE void ask_ahead(const uint8_t *p)
+{
+    _mm_prefetch((const char *)((uintptr_t)p + 512), _MM_HINT_T1);
+}
 
 /* 64 columns: low and high nibbles of 32 bytes. */
 LTLM_INLINE void nibbles(__m256i v, __m256i *even, __m256i *odd)
@@ -33,10 +36,24 @@ LTLM_INLINE void int8_dot(bool least, __m256i first, __m256i second, const uint8
     sum[1] = _mm256_dpbusd_avx_epi32(sum[1], _mm256_xor_si256(second, flip), load256(x + 32));
 }
 
-LTLM_INLINE void nibble_dot(__m256i even, __m256i odd, const uint8_t *x, __m256i sum[2])
+/* sum[2] += `steps` times 64 weights, at p, times rows of activations; steps and rows are constants. */
+LTLM_INLINE void add_nibbles(int steps, int rows, const uint8_t *p, const uint8_t *x, size_t width,
+                             __m256i sum[AT_ONCE][2])
 {
-    sum[0] = _mm256_dpbusd_avx_epi32(sum[0], even, load256(x));
-    sum[1] = _mm256_dpbusd_avx_epi32(sum[1], odd, load256(x + 32));
+    LTLM_UNROLL
+    for (int s = 0; s < steps; s++, x += 64) {
+        __m256i even, odd;
+        nibbles(load256(p + s * 32), &even, &odd);
+        if (s % 2 == 0) {
+            ask_ahead(p + s * 32);
+        }
+        LTLM_UNROLL
+        for (int m = 0; m < rows; m++) {
+            const uint8_t *row = x + (size_t)m * width;
+            sum[m][0] = _mm256_dpbusd_avx_epi32(sum[m][0], even, load256(row));
+            sum[m][1] = _mm256_dpbusd_avx_epi32(sum[m][1], odd, load256(row + 32));
+        }
+    }
 }
 
 /* The products of two blocks, each in its half. */
@@ -84,10 +101,30 @@ LTLM_INLINE __m256i nibble_products(__m256i even, __m256i odd, const uint8_t *x)
                             _mm256_maddubs_epi16(odd, load256(x + 32)));
 }
 
-LTLM_INLINE void nibble_dot(__m256i even, __m256i odd, const uint8_t *x, __m256i sum[2])
+/* sum[0] += `steps` times 64 weights, at p, times rows of activations; steps, at most 4 as so many fit 16
+ * bits, and rows are constants. */
+LTLM_INLINE void add_nibbles(int steps, int rows, const uint8_t *p, const uint8_t *x, size_t width,
+                             __m256i sum[AT_ONCE][2])
 {
-    __m256i s = _mm256_madd_epi16(nibble_products(even, odd, x), _mm256_set1_epi16(1));
-    sum[0] = _mm256_add_epi32(sum[0], s);
+    __m256i words[AT_ONCE] = {_mm256_setzero_si256()};
+    LTLM_UNROLL
+    for (int s = 0; s < steps; s++, x += 64) {
+        __m256i even, odd;
+        nibbles(load256(p + s * 32), &even, &odd);
+        if (s % 2 == 0) {
+            ask_ahead(p + s * 32);
+        }
+        LTLM_UNROLL
+        for (int m = 0; m < rows; m++) {
+            __m256i v = nibble_products(even, odd, x + (size_t)m * width);
+            words[m] = s == 0 ? v : _mm256_add_epi16(words[m], v);
+        }
+    }
+    LTLM_UNROLL
+    for (int m = 0; m < rows; m++) {
+        __m256i v = _mm256_madd_epi16(words[m], _mm256_set1_epi16(1));
+        sum[m][0] = _mm256_add_epi32(sum[m][0], v);
+    }
 }
 
 LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x)
@@ -97,20 +134,19 @@ LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x)
 
 #endif
 
-/* sum += 64 columns of a row of weights times `rows` rows of activations. */
-LTLM_INLINE void add_step(int32_t format, bool least, int rows, __m256i first, __m256i second,
-                          const uint8_t *x, size_t width, __m256i sum[AT_ONCE][2])
+/* sum += 64 columns of a row of weights, INT4 `steps` times as many, times `rows` rows of activations. */
+LTLM_INLINE void add_steps(int32_t format, bool least, int steps, int rows, const uint8_t *p,
+                           const uint8_t *x, size_t width, __m256i sum[AT_ONCE][2])
 {
     if (format == LTLM_INT4) {
-        nibbles(first, &first, &second);
+        add_nibbles(steps, rows, p, x, width, sum);
+        return;
     }
+    __m256i first = load256(p), second = load256(p + 32);
+    ask_ahead(p);
     LTLM_UNROLL
     for (int m = 0; m < rows; m++) {
-        if (format == LTLM_INT8) {
-            int8_dot(least, first, second, x + (size_t)m * width, sum[m]);
-        } else {
-            nibble_dot(first, second, x + (size_t)m * width, sum[m]);
-        }
+        int8_dot(least, first, second, x + (size_t)m * width, sum[m]);
     }
 }
 
@@ -124,17 +160,19 @@ LTLM_INLINE void row_dots(int32_t format, bool least, int rows, const uint8_t *p
     for (int m = 0; m < rows; m++) {
         sum[m][0] = sum[m][1] = _mm256_setzero_si256();
     }
-    size_t step = format == LTLM_INT8 ? 64 : 32, k = 0;
-    for (; k + step <= size; k += step, x += 64 * element(format)) {
-        __m256i first = load256(p + k), second = format == LTLM_INT8 ? load256(p + k + 32) : first;
-        _mm_prefetch((const char *)p + k + AHEAD, _MM_HINT_T1);
-        add_step(format, least, rows, first, second, x, width, sum);
+    const size_t step = format == LTLM_INT8 ? 64 : 32, wide = 64 * element(format);
+    const size_t strip = format == LTLM_INT4 && rows <= 2 ? 4 : 1; /* for more there are no registers */
+    size_t k = 0;
+    for (; k + strip * step <= size; k += strip * step, x += strip * wide) {
+        add_steps(format, least, (int)strip, rows, p + k, x, width, sum);
+    }
+    for (; k + step <= size; k += step, x += wide) {
+        add_steps(format, least, 1, rows, p + k, x, width, sum);
     }
     if (k < size) {
-        size_t left = size - k;
-        __m256i first = ltlm__load_bytes(p + k, left, 0);
-        __m256i second = left > 32 ? ltlm__load_bytes(p + k + 32, left - 32, 0) : _mm256_setzero_si256();
-        add_step(format, least, rows, first, second, x, width, sum);
+        uint8_t last[64] = {0};
+        memcpy(last, p + k, size - k);
+        add_steps(format, least, 1, rows, last, x, width, sum);
     }
     LTLM_UNROLL
     for (int m = 0; m < rows; m++) {
@@ -151,9 +189,9 @@ LTLM_INLINE void multiply_rows(int32_t format, bool least, int rows, const ltlm_
     size_t size = ltlm__row_bytes(format, w->columns), width = padded(format, w->columns) * element(format);
     int32_t offset = format == LTLM_INT8 ? INT8_OFFSET : 8;
     const float *scales = w->scales;
-    __m256i sums[4][AT_ONCE] = {{_mm256_setzero_si256()}};
-    for (int32_t j = 0; j < 4 && n + j < to; j++) {
-        const uint8_t *p = w->data + (size_t)(n + j) * size;
+    __m256i sums[4][AT_ONCE];
+    for (int32_t j = 0; j < 4; j++) { /* past the end the last one again, for nobody */
+        const uint8_t *p = w->data + (size_t)(n + j < to ? n + j : to - 1) * size;
         row_dots(format, least, rows, p, size, a->bytes + (size_t)m * width, width, sums[j]);
     }
     __m128i lanes = _mm256_castsi256_si128(ltlm__lanes(to - n));
@@ -218,7 +256,7 @@ LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_act
         for (int j = 0; j < 4; j++) {
             __m256i even, odd;
             if (j % 2 == 0) {
-                _mm_prefetch((const char *)v + j * 32 + AHEAD, _MM_HINT_T1);
+                ask_ahead(v + j * 32);
             }
             nibbles(load256(v + j * 32), &even, &odd);
             LTLM_UNROLL

@@ -107,6 +107,13 @@ static void find(const ltlm_attention *job, ltlm__attend_state *s, int32_t first
             s->values[i] = job->pages[position / LTLM_PAGE] + job->values + slot * head_dim * size;
         }
     }
+    for (int32_t i = 0; i < LTLM_SPAN_PAGES; i++) {
+        int32_t position = s->begin + i * LTLM_PAGE, next = position + LTLM_SPAN;
+        position = position > last ? last : position + LTLM_PAGE <= first ? first : position;
+        next = next > last ? last : next + LTLM_PAGE <= first ? first : next;
+        s->after_keys[i] = job->pages[position / LTLM_PAGE] + job->values;
+        s->after_values[i] = job->pages[next / LTLM_PAGE] + job->keys;
+    }
 }
 
 /* Scores of a row made final, -infinity where the row does not look; the greatest of them and of those
@@ -249,6 +256,9 @@ LTLM_INLINE void score_tile(const ltlm_attention *job, ltlm__attend_state *s, in
             k[t] = from == TILE ? _mm512_load_ps(keys + 16 * t)
                                 : ltlm__load_elements(from == FLOATS, s->keys[t], (size_t)d * LTLM_KEY_TILE);
         }
+        if (from == HALVES) {
+            ltlm__ask_for(s->after_keys, (size_t)d * 64, (size_t)d * 64 + 64);
+        }
         LTLM_UNROLL(6)
         for (int i = 0; i < rows; i++) {
             __m512 q = _mm512_set1_ps(query[(size_t)i * (size_t)s->width + (size_t)d]);
@@ -319,6 +329,10 @@ LTLM_INLINE void add_columns(ltlm__attend_state *s, int32_t row, int rows, int32
             } else {
                 value[v] = ltlm__load_some_elements(from == FLOATS, s->values[p], index, lanes);
             }
+        }
+        if (from == HALVES && vectors > 1) {
+            size_t at = (size_t)(column + p) * 64;
+            ltlm__ask_for(s->after_values, at, at + 64);
         }
         LTLM_UNROLL(6)
         for (int i = 0; i < rows; i++) {

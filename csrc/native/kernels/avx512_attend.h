@@ -14,6 +14,7 @@
 enum {
     LTLM_SPAN = 2 * LTLM_PAGE,
     LTLM_SPAN_TILES = LTLM_SPAN / LTLM_KEY_TILE,
+    LTLM_SPAN_PAGES = LTLM_SPAN / LTLM_PAGE,
     LTLM_ROW_TILE = 6 /* query rows in a tile of registers; 4 vectors wide */
 };
 
@@ -31,6 +32,8 @@ typedef struct {
     int32_t begin;                        /* first position of the span */
     const uint8_t *keys[LTLM_SPAN_TILES]; /* [head_dim][16]; what nobody looks at may be any keys */
     const uint8_t *values[LTLM_SPAN];     /* [head_dim]; zeros where nobody looks */
+    /* What comes after the keys, and after the values, of the span, page by page: to be asked for. */
+    const uint8_t *after_keys[LTLM_SPAN_PAGES], *after_values[LTLM_SPAN_PAGES];
     const uint8_t *zeros;                 /* [width] floats */
 } ltlm__attend_state;
 
@@ -63,6 +66,19 @@ LTLM_INLINE __m512 ltlm__load_some_elements(bool wide, const uint8_t *elements, 
         return _mm512_maskz_loadu_ps(lanes, elements + index * sizeof(float));
     }
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lanes, elements + index * sizeof(uint16_t)));
+}
+
+/* Asks for the bytes from..to - 1 of what comes after the keys or values of a span, in each of its pages: they
+ * lie elsewhere, where no prefetcher of the CPU expects them. Into the second cache, whose queue of misses is
+ * the longer one; and a few at a time, as many at once would hold up whatever is read meanwhile. */
+LTLM_INLINE void ltlm__ask_for(const uint8_t *const *after, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i += 64) {
+        LTLM_UNROLL(2)
+        for (int page = 0; page < LTLM_SPAN_PAGES; page++) {
+            _mm_prefetch((const char *)after[page] + i, _MM_HINT_T1);
+        }
+    }
 }
 
 /* Whether keys and values are converted into the tile first; for few rows that is not worth it, and they are

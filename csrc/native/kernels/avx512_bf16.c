@@ -90,6 +90,9 @@ LTLM_INLINE void score_tile(const ltlm_attention *job, ltlm__attend_state *s, in
         for (int t = 0; t < LTLM_SPAN_TILES; t++) {
             k[t] = loaded ? _mm512_load_si512(s->tile + d * LTLM_SPAN + 16 * t) : key_pairs(s->keys[t], d);
         }
+        if (!loaded) {
+            ltlm__ask_for(s->after_keys, (size_t)d * 128, (size_t)d * 128 + 128);
+        }
         LTLM_UNROLL(6)
         for (int i = 0; i < rows; i++) {
             __m512i q = broadcast(query + (size_t)i * step + d);
@@ -187,6 +190,10 @@ LTLM_INLINE void add_columns(ltlm__attend_state *s, int32_t row, int rows, int32
             } else {
                 value[v] = some_value_pairs(s->values + 2 * p, column, lanes);
             }
+        }
+        if (!loaded && vectors > 1) {
+            size_t at = (size_t)(column + 2 * p) * 64;
+            ltlm__ask_for(s->after_values, at, at + 128);
         }
         LTLM_UNROLL(6)
         for (int i = 0; i < rows; i++) {
