@@ -2,11 +2,16 @@
  * INT4_BLOCK are made unsigned (0..15) by flipping their top bits. */
 #include "avx2_activations.h"
 
-/* Asks for the weights that are read next; into the second cache, whose queue of misses is the longer one.
- * There need not be any. */
-LTLM_INLINE void ask_ahead(const uint8_t *p)
+/* Asks for the weights that are read next, of which there need not be any. One or two rows of activations
+ * wait for memory: into the second cache, whose queue of misses is the longer one. With more rows there is so
+ * much to do that there is no queue: into the first. `rows` is a constant. */
+LTLM_INLINE void ask_ahead(int rows, const uint8_t *p)
 {
-    _mm_prefetch((const char *)((uintptr_t)p + 512), _MM_HINT_T1);
+    if (rows <= 2) {
+        _mm_prefetch((const char *)((uintptr_t)p + 512), _MM_HINT_T1);
+    } else {
+        _mm_prefetch((const char *)((uintptr_t)p + 2048), _MM_HINT_T0);
+    }
 }
 
 /* 64 columns: low and high nibbles of 32 bytes. */
@@ -45,7 +50,7 @@ LTLM_INLINE void add_nibbles(int steps, int rows, const uint8_t *p, const uint8_
         __m256i even, odd;
         nibbles(load256(p + s * 32), &even, &odd);
         if (s % 2 == 0) {
-            ask_ahead(p + s * 32);
+            ask_ahead(rows, p + s * 32);
         }
         LTLM_UNROLL
         for (int m = 0; m < rows; m++) {
@@ -112,7 +117,7 @@ LTLM_INLINE void add_nibbles(int steps, int rows, const uint8_t *p, const uint8_
         __m256i even, odd;
         nibbles(load256(p + s * 32), &even, &odd);
         if (s % 2 == 0) {
-            ask_ahead(p + s * 32);
+            ask_ahead(rows, p + s * 32);
         }
         LTLM_UNROLL
         for (int m = 0; m < rows; m++) {
@@ -143,7 +148,7 @@ LTLM_INLINE void add_steps(int32_t format, bool least, int steps, int rows, cons
         return;
     }
     __m256i first = load256(p), second = load256(p + 32);
-    ask_ahead(p);
+    ask_ahead(rows, p);
     LTLM_UNROLL
     for (int m = 0; m < rows; m++) {
         int8_dot(least, first, second, x + (size_t)m * width, sum[m]);
@@ -256,7 +261,7 @@ LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_act
         for (int j = 0; j < 4; j++) {
             __m256i even, odd;
             if (j % 2 == 0) {
-                ask_ahead(v + j * 32);
+                ask_ahead(rows, v + j * 32);
             }
             nibbles(load256(v + j * 32), &even, &odd);
             LTLM_UNROLL

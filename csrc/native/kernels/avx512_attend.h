@@ -68,9 +68,9 @@ LTLM_INLINE __m512 ltlm__load_some_elements(bool wide, const uint8_t *elements, 
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lanes, elements + index * sizeof(uint16_t)));
 }
 
-/* Asks for the bytes from..to - 1 of what comes after the keys or values of a span, in each of its pages: they
- * lie elsewhere, where no prefetcher of the CPU expects them. Into the second cache, whose queue of misses is
- * the longer one; and a few at a time, as many at once would hold up whatever is read meanwhile. */
+/* Asks for the bytes from..to - 1 of what comes after the keys or values of a span, in each of its pages:
+ * they lie elsewhere, where no prefetcher of the CPU expects them. Into the second cache, whose queue of
+ * misses is the longer one; and a few at a time, as many at once would hold up whatever is read meanwhile. */
 LTLM_INLINE void ltlm__ask_for(const uint8_t *const *after, size_t from, size_t to)
 {
     for (size_t i = from; i < to; i += 64) {
