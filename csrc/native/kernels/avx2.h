@@ -96,6 +96,17 @@ LTLM_INLINE float ltlm__sum8(__m256 v)
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
+/* Four of them. */
+LTLM_INLINE __m128 ltlm__sums8(__m256 a, __m256 b, __m256 c, __m256 d)
+{
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    __m128 t = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    __m128 u = _mm_add_ps(_mm256_castps256_ps128(c), _mm256_extractf128_ps(c, 1));
+    __m128 v = _mm_add_ps(_mm256_castps256_ps128(d), _mm256_extractf128_ps(d, 1));
+    _MM_TRANSPOSE4_PS(s, t, u, v);
+    return _mm_add_ps(_mm_add_ps(s, u), _mm_add_ps(t, v));
+}
+
 /* From hadd(hadd(a, b), hadd(c, d)), where each has a number in either half, to the order a, b, c, d. */
 LTLM_INLINE __m256i ltlm__in_order(__m256i v)
 {

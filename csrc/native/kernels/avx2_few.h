@@ -62,10 +62,16 @@ LTLM_INLINE void add_nibbles(int steps, int rows, const uint8_t *p, const uint8_
 }
 
 /* The products of two blocks, each in its half. */
-LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x)
+LTLM_INLINE __m256i block_products(__m256i even, __m256i odd, const uint8_t *x)
 {
     __m256i sum = _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), even, load256(x));
     return _mm256_dpbusd_avx_epi32(sum, odd, load256(x + 32));
+}
+
+/* Those of eight -> their sums, those of even blocks before those of odd ones. */
+LTLM_INLINE __m256i block_sums(const __m256i p[4])
+{
+    return _mm256_hadd_epi32(_mm256_hadd_epi32(p[0], p[1]), _mm256_hadd_epi32(p[2], p[3]));
 }
 
 #else
@@ -132,9 +138,16 @@ LTLM_INLINE void add_nibbles(int steps, int rows, const uint8_t *p, const uint8_
     }
 }
 
-LTLM_INLINE __m256i block_dot(__m256i even, __m256i odd, const uint8_t *x)
+LTLM_INLINE __m256i block_products(__m256i even, __m256i odd, const uint8_t *x)
 {
-    return _mm256_madd_epi16(nibble_products(even, odd, x), _mm256_set1_epi16(1));
+    return nibble_products(even, odd, x);
+}
+
+/* Four of them fit 16 bits. */
+LTLM_INLINE __m256i block_sums(const __m256i p[4])
+{
+    __m256i fours = _mm256_hadd_epi16(_mm256_hadd_epi16(p[0], p[1]), _mm256_hadd_epi16(p[2], p[3]));
+    return _mm256_madd_epi16(fours, _mm256_set1_epi16(1));
 }
 
 #endif
@@ -233,19 +246,16 @@ LTLM_INLINE void multiply_few(int32_t format, bool least, const ltlm_weights *w,
     }
 }
 
-/* INT4_BLOCK, activation rows m..m + rows - 1 times weight row n: 8 blocks at a time, b in lane b % 8. */
-LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_activations *a, int32_t m,
-                                 int32_t n, const float *bias, float *out, size_t stride)
+/* INT4_BLOCK, weight row n times activation rows m..m + rows - 1: 8 blocks at a time, b in lane b % 8. */
+LTLM_INLINE void block_dots(int rows, const ltlm_weights *w, const ltlm_activations *a, int32_t m, int32_t n,
+                            __m256 total[AT_ONCE])
 {
     size_t blocks = (size_t)w->columns / CHUNK, width = padded(LTLM_INT4_BLOCK, w->columns);
     const uint8_t *p = w->data + (size_t)n * blocks * 16;
     const uint8_t *scales = (const uint8_t *)w->scales + (size_t)n * blocks * 2;
-    const int32_t *offsets[AT_ONCE];
-    __m256 total[AT_ONCE];
     LTLM_UNROLL
     for (int i = 0; i < rows; i++) {
         total[i] = _mm256_setzero_ps();
-        offsets[i] = offsets_of(a, m + i);
     }
     for (size_t b = 0; b < blocks; b += 8) {
         uint8_t last[8 * 16], last_scales[8 * 2];
@@ -256,7 +266,7 @@ LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_act
             v = memcpy(last, v, (blocks - b) * 16);
             s = memcpy(last_scales, s, (blocks - b) * 2);
         }
-        __m256i sums[AT_ONCE][4];
+        __m256i products[AT_ONCE][4];
         LTLM_UNROLL
         for (int j = 0; j < 4; j++) {
             __m256i even, odd;
@@ -266,38 +276,52 @@ LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_act
             nibbles(load256(v + j * 32), &even, &odd);
             LTLM_UNROLL
             for (int i = 0; i < rows; i++) {
-                sums[i][j] = block_dot(even, odd, x + (size_t)i * width + j * 64);
+                products[i][j] = block_products(even, odd, x + (size_t)i * width + j * 64);
             }
         }
         __m256 scale = ltlm__load_half(s);
         LTLM_UNROLL
         for (int i = 0; i < rows; i++) {
-            __m256i sum = ltlm__in_order(_mm256_hadd_epi32(_mm256_hadd_epi32(sums[i][0], sums[i][1]),
-                                                           _mm256_hadd_epi32(sums[i][2], sums[i][3])));
-            sum = _mm256_sub_epi32(sum, load256((const uint8_t *)(offsets[i] + b)));
+            __m256i sum = ltlm__in_order(block_sums(products[i]));
+            sum = _mm256_sub_epi32(sum, load256((const uint8_t *)(offsets_of(a, m + i) + b)));
             total[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, total[i]);
         }
     }
+}
+
+/* The same for weight rows n..n + 3. */
+LTLM_INLINE void multiply_blocks(int rows, const ltlm_weights *w, const ltlm_activations *a, int32_t m,
+                                 int32_t n, int32_t to, const float *bias, float *out, size_t stride)
+{
+    __m256 totals[4][AT_ONCE];
+    for (int32_t j = 0; j < 4; j++) { /* past the end the last one again, for nobody */
+        block_dots(rows, w, a, m, n + j < to ? n + j : to - 1, totals[j]);
+    }
+    __m128i lanes = _mm256_castsi256_si128(ltlm__lanes(to - n));
+    __m128 weights = _mm_maskload_ps(w->block_sums + n, lanes);
     LTLM_UNROLL
     for (int i = 0; i < rows; i++) {
         const ltlm_quantised *q = a->quantised + m + i;
-        __m128 sum = _mm_set_ss(ltlm__sum8(total[i]));
-        sum = _mm_fnmadd_ss(_mm_set_ss((float)q->zero_point), _mm_set_ss(w->block_sums[n]), sum);
-        float y = _mm_cvtss_f32(sum) * q->inverse_scale;
-        out[(size_t)(m + i) * stride + n] = bias ? y + bias[n] : y;
+        __m128 y = ltlm__sums8(totals[0][i], totals[1][i], totals[2][i], totals[3][i]);
+        y = _mm_fnmadd_ps(_mm_set1_ps((float)q->zero_point), weights, y);
+        y = _mm_mul_ps(y, _mm_set1_ps(q->inverse_scale));
+        if (bias) {
+            y = _mm_add_ps(y, _mm_maskload_ps(bias + n, lanes));
+        }
+        _mm_maskstore_ps(out + (size_t)(m + i) * stride + n, lanes, y);
     }
 }
 
 LTLM_INLINE void multiply_few_blocks(const ltlm_weights *w, const ltlm_activations *a, int32_t from,
                                      int32_t to, const float *bias, float *out, size_t stride)
 {
-    for (int32_t n = from; n < to; n++) {
+    for (int32_t n = from; n < to; n += 4) {
         for (int32_t m = 0; m < a->rows; m += AT_ONCE) {
             switch (a->rows - m) {
-            case 1: multiply_blocks(1, w, a, m, n, bias, out, stride); break;
-            case 2: multiply_blocks(2, w, a, m, n, bias, out, stride); break;
-            case 3: multiply_blocks(3, w, a, m, n, bias, out, stride); break;
-            default: multiply_blocks(4, w, a, m, n, bias, out, stride); break;
+            case 1: multiply_blocks(1, w, a, m, n, to, bias, out, stride); break;
+            case 2: multiply_blocks(2, w, a, m, n, to, bias, out, stride); break;
+            case 3: multiply_blocks(3, w, a, m, n, to, bias, out, stride); break;
+            default: multiply_blocks(4, w, a, m, n, to, bias, out, stride); break;
             }
         }
     }
