@@ -14,18 +14,21 @@ LTLM_INLINE void ask_ahead(int rows, const uint8_t *p)
     }
 }
 
-/* 64 columns: low and high nibbles of 32 bytes. */
-LTLM_INLINE void nibbles(__m256i v, __m256i *even, __m256i *odd)
-{
-    __m256i low = _mm256_set1_epi8(0x0f);
-    v = _mm256_xor_si256(v, _mm256_set1_epi8((char)0x88));
-    *even = _mm256_and_si256(v, low);
-    *odd = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
-}
-
 LTLM_INLINE __m256i load256(const uint8_t *p)
 {
     return _mm256_loadu_si256((const __m256i *)p);
+}
+
+/* 64 columns: low and high nibbles of the 32 bytes number `step` from p on. */
+LTLM_INLINE void nibbles(int rows, const uint8_t *p, int step, __m256i *even, __m256i *odd)
+{
+    __m256i low = _mm256_set1_epi8(0x0f);
+    __m256i v = _mm256_xor_si256(load256(p + step * 32), _mm256_set1_epi8((char)0x88));
+    if (step % 2 == 0) { /* once a cache line */
+        ask_ahead(rows, p + step * 32);
+    }
+    *even = _mm256_and_si256(v, low);
+    *odd = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
 }
 
 #ifdef LTLM_VNNI
@@ -48,10 +51,7 @@ LTLM_INLINE void add_nibbles(int steps, int rows, const uint8_t *p, const uint8_
     LTLM_UNROLL
     for (int s = 0; s < steps; s++, x += 64) {
         __m256i even, odd;
-        nibbles(load256(p + s * 32), &even, &odd);
-        if (s % 2 == 0) {
-            ask_ahead(rows, p + s * 32);
-        }
+        nibbles(rows, p, s, &even, &odd);
         LTLM_UNROLL
         for (int m = 0; m < rows; m++) {
             const uint8_t *row = x + (size_t)m * width;
@@ -121,10 +121,7 @@ LTLM_INLINE void add_nibbles(int steps, int rows, const uint8_t *p, const uint8_
     LTLM_UNROLL
     for (int s = 0; s < steps; s++, x += 64) {
         __m256i even, odd;
-        nibbles(load256(p + s * 32), &even, &odd);
-        if (s % 2 == 0) {
-            ask_ahead(rows, p + s * 32);
-        }
+        nibbles(rows, p, s, &even, &odd);
         LTLM_UNROLL
         for (int m = 0; m < rows; m++) {
             __m256i v = nibble_products(even, odd, x + (size_t)m * width);
@@ -270,10 +267,7 @@ LTLM_INLINE void block_dots(int rows, const ltlm_weights *w, const ltlm_activati
         LTLM_UNROLL
         for (int j = 0; j < 4; j++) {
             __m256i even, odd;
-            if (j % 2 == 0) {
-                ask_ahead(rows, v + j * 32);
-            }
-            nibbles(load256(v + j * 32), &even, &odd);
+            nibbles(rows, v, j, &even, &odd);
             LTLM_UNROLL
             for (int i = 0; i < rows; i++) {
                 products[i][j] = block_products(even, odd, x + (size_t)i * width + j * 64);

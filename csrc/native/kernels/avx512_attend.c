@@ -89,13 +89,18 @@ static ltlm__attend_state begin(const ltlm_attention *job)
     return s;
 }
 
+/* `position`; if nobody looks at it or the `count` - 1 after it, the nearest one that somebody looks at. */
+static int32_t looked_at(int32_t position, int32_t count, int32_t first, int32_t last)
+{
+    return position > last ? last : position + count <= first ? first : position;
+}
+
 /* Where keys and values of the span lie, of which rows look at first .. last. */
 static void find(const ltlm_attention *job, ltlm__attend_state *s, int32_t first, int32_t last)
 {
     size_t head_dim = (size_t)job->head_dim, size = job->wide ? sizeof(float) : sizeof(uint16_t);
     for (int32_t t = 0; t < LTLM_SPAN_TILES; t++) {
-        int32_t position = s->begin + t * LTLM_KEY_TILE;
-        position = position > last ? last : position + LTLM_KEY_TILE <= first ? first : position;
+        int32_t position = looked_at(s->begin + t * LTLM_KEY_TILE, LTLM_KEY_TILE, first, last);
         size_t tile = (size_t)(position % LTLM_PAGE / LTLM_KEY_TILE);
         s->keys[t] = job->pages[position / LTLM_PAGE] + job->keys + tile * head_dim * LTLM_KEY_TILE * size;
     }
@@ -108,9 +113,9 @@ static void find(const ltlm_attention *job, ltlm__attend_state *s, int32_t first
         }
     }
     for (int32_t i = 0; i < LTLM_SPAN_PAGES; i++) {
-        int32_t position = s->begin + i * LTLM_PAGE, next = position + LTLM_SPAN;
-        position = position > last ? last : position + LTLM_PAGE <= first ? first : position;
-        next = next > last ? last : next + LTLM_PAGE <= first ? first : next;
+        int32_t page = s->begin + i * LTLM_PAGE;
+        int32_t position = looked_at(page, LTLM_PAGE, first, last);
+        int32_t next = looked_at(page + LTLM_SPAN, LTLM_PAGE, first, last);
         s->after_keys[i] = job->pages[position / LTLM_PAGE] + job->values;
         s->after_values[i] = job->pages[next / LTLM_PAGE] + job->keys;
     }
